@@ -150,7 +150,7 @@ def ncc_mismatch(
     predictions = as_labels(predictions, len(nearest), len(means), name="predictions")
     return (nearest != predictions.to(nearest.device)).double().mean()
 
-# %% ../nbs/api/12_ncc.ipynb #b78ea93c
+# %% ../nbs/api/12_ncc.ipynb #73dcb10a
 @contextmanager
 def _hooked(model, layers, see):
     "see(name, output) whenever a named layer has run; hooks gone and training modes back at the end."
@@ -166,7 +166,7 @@ def _hooked(model, layers, see):
         for handle in handles: handle.remove()
         for module, mode in modes: module.training = mode
 
-# %% ../nbs/api/12_ncc.ipynb #803ffe1b
+
 @torch.no_grad()
 def sweep(
     model,  # nn.Module
@@ -205,7 +205,7 @@ def _split(batch):
 def _to(inputs, device):
     return {key: value.to(device) for key, value in inputs.items()}
 
-# %% ../nbs/api/12_ncc.ipynb #e03eccf1
+# %% ../nbs/api/12_ncc.ipynb #e6082696
 def layer_moments(
     model,  # nn.Module
     loader,  # batches of the TRAINING set
@@ -223,7 +223,7 @@ def layer_moments(
     sweep(model, loader, layers, see)
     return {name: moments[name] for name in layers if name in moments}
 
-# %% ../nbs/api/12_ncc.ipynb #e630ca24
+
 def layer_mismatch(
     model,  # nn.Module
     loader,  # batches of any set
