@@ -205,7 +205,7 @@ def _split(batch):
 def _to(inputs, device):
     return {key: value.to(device) for key, value in inputs.items()}
 
-# %% ../nbs/api/12_ncc.ipynb #e6082696
+# %% ../nbs/api/12_ncc.ipynb #16d60387
 def layer_moments(
     model,  # nn.Module
     loader,  # batches of the TRAINING set
@@ -228,6 +228,8 @@ def layer_mismatch(
     model,  # nn.Module
     loader,  # batches of any set
     means,  # dict layer -> (C, d) class means of the TRAINING set
+    *,
+    also=None,  # also(name, output, labels): what else to do with a layer's output in the same sweep
 ):  # dict layer -> mismatch in [0, 1]
     "NCC mismatch of all layers in one sweep."
     nearest, wrong, n_samples = {}, dict.fromkeys(means, 0), 0
@@ -235,6 +237,8 @@ def layer_mismatch(
     def see(name, output, labels):
         check_known(labels, means[name])
         nearest[name] = nearest_class_center(output, means[name], flatten=True)
+        if also is not None:
+            also(name, output, labels)
 
     def done(predictions, labels):
         nonlocal n_samples
