@@ -1,0 +1,82 @@
+// Draws the page's plotly figures: each as wide as its column, in the colours of the page's theme.
+// The page holds <div class="mfoml-figure" role="img" aria-label="..."> with the figure's JSON in a script element inside.
+(() => {
+  const plotlyUrl = new URL("plotly.min.js", document.currentScript.src).href;  // beside this file, never a CDN
+  const NARROW = 560;  // px: below this the legend moves under the plot
+
+  const merge = (base, extra) => {
+    const merged = { ...(base || {}) };
+    for (const [key, value] of Object.entries(extra))
+      merged[key] = value && typeof value === "object" && !Array.isArray(value) ? merge(merged[key], value) : value;
+    return merged;
+  };
+
+  // What the theme decides goes into the figure's template, so that a colour the author chose stays.
+  const themed = (element) => {
+    const text = getComputedStyle(element).color;
+    const [r, g, b] = text.match(/[\d.]+/g);
+    const line = `rgba(${r}, ${g}, ${b}, 0.18)`;
+    const clear = "rgba(0, 0, 0, 0)";
+    const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line };
+    const solid = { ...axis, backgroundcolor: clear };
+    return {
+      paper_bgcolor: clear, plot_bgcolor: clear, font: { color: text }, title: { font: { color: text } },
+      xaxis: axis, yaxis: axis, legend: { bgcolor: clear, font: { color: text } },
+      scene: { xaxis: solid, yaxis: solid, zaxis: solid },
+    };
+  };
+
+  const layoutFor = (element, figure) => {
+    const layout = structuredClone(figure.layout || {});
+    for (const key of ["width", "paper_bgcolor", "plot_bgcolor"]) delete layout[key];
+    if (layout.font) delete layout.font.color;
+    if (layout.legend) delete layout.legend.bgcolor;
+    layout.autosize = true;
+    layout.height = layout.height || 420;
+    layout.template = merge(layout.template, { layout: themed(element) });
+    if (element.clientWidth < NARROW) {
+      const wide = layout.margin || layout.template.layout.margin || {};
+      layout.margin = { ...wide, l: Math.min(wide.l ?? 48, 48), r: Math.min(wide.r ?? 12, 12) };
+      layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
+    }
+    return layout;
+  };
+
+  const draw = async (element) => {
+    const figure = element.mfomlFigure;
+    element.mfomlWidth = element.clientWidth;
+    try {
+      await Plotly.react(element.querySelector(".mfoml-plot"), {
+        data: structuredClone(figure.data), layout: layoutFor(element, figure), frames: figure.frames || [],
+        config: { displaylogo: false, responsive: false },
+      });
+      element.dataset.state = "drawn";
+    } catch (error) {
+      element.dataset.state = "failed";
+      console.error("a figure could not be drawn", error);
+    }
+  };
+
+  const start = async () => {
+    const elements = [...document.querySelectorAll(".mfoml-figure")];
+    if (!elements.length) return;
+    await new Promise((resolve, reject) => {
+      const script = Object.assign(document.createElement("script"), { src: plotlyUrl, onload: resolve, onerror: reject });
+      document.head.append(script);
+    });
+    for (const element of elements) {
+      element.mfomlFigure = JSON.parse(element.querySelector("script").textContent);
+      await draw(element);
+    }
+    const all = () => elements.forEach(draw);
+    new MutationObserver(all).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => {
+      if (Math.abs(target.clientWidth - target.mfomlWidth) > 1) requestAnimationFrame(() => draw(target));
+    }));
+    elements.forEach((element) => sizes.observe(element));
+    window.addEventListener("beforeprint", all);
+  };
+
+  // Before the load event the column has not its width yet, and figures come out too wide.
+  if (document.readyState === "complete") start(); else window.addEventListener("load", start);
+})();
