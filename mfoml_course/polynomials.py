@@ -7,12 +7,12 @@ Docs: https://mfoml.github.io/mfoml_course/api/polynomials.html.md"""
 # %% auto #0
 __all__ = ['affine_fit', 'LocalPolynomials', 'local_polynomials']
 
-# %% ../nbs/api/02b_polynomials.ipynb #602ef67e
+# %% ../nbs/api/02b_polynomials.ipynb #ce07299a
 from dataclasses import dataclass
 
 import numpy as np
 
-from .trees import TreeNodes, apply, node_levels
+from .nodes import TreeNodes, apply, node_levels
 
 # %% ../nbs/api/02b_polynomials.ipynb #9a0e2884
 def affine_fit(
