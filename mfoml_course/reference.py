@@ -8,12 +8,14 @@ Docs: https://mfoml.github.io/mfoml_course/api/reference.html.md"""
 __all__ = ['Parameter', 'split_shape', 'line_comments', 'parameters', 'fields', 'parameter_table', 'reference', 'link_names',
            'link_code']
 
-# %% ../nbs/api/41a_reference.ipynb #21e5f845
+# %% ../nbs/api/41a_reference.ipynb #226783bd
 import ast
 import io
 import re
 import tokenize
 from dataclasses import dataclass
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # %% ../nbs/api/41a_reference.ipynb #3a8eb7ae
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _directive(kind: str, signature: str, parts: list[str], *, module: str = "",
     body = "\n\n".join(part for part in parts if part)
     return "\n".join([f"{'`' * fence}{{py:{kind}}} {signature}", *options, "", body, "`" * fence])
 
-# %% ../nbs/api/41a_reference.ipynb #bd3c7761
+# %% ../nbs/api/41a_reference.ipynb #ca9eed53
 def _method(node: ast.FunctionDef, comments: dict[int, str]) -> str:
     decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
     if decorators & {"property", "cached_property", "functools.cached_property"}:
@@ -148,7 +150,7 @@ def _method(node: ast.FunctionDef, comments: dict[int, str]) -> str:
 
 
 def _class(node: ast.ClassDef, comments: dict[int, str], module: str) -> str:
-    functions = [f for f in node.body if isinstance(f, ast.FunctionDef)]
+    functions = [f for f in node.body if isinstance(f, _FUNCTIONS)]
     init = next((f for f in functions if f.name == "__init__"), None)
     rows = parameters(init, comments) if init else fields(node, comments)
     inside = _bare(init.args) if init else ", ".join(r.name + (f"={r.default}" if r.default else "") for r in rows)
@@ -156,7 +158,7 @@ def _class(node: ast.ClassDef, comments: dict[int, str], module: str) -> str:
     parts = [_docstring(node), parameter_table([r for r in rows if r.name != "returns"]), *methods]
     return _directive("class", f"{node.name}({inside})", parts, module=module, fence=5)
 
-# %% ../nbs/api/41a_reference.ipynb #4e9bd4e7
+# %% ../nbs/api/41a_reference.ipynb #094efe13
 def reference(
     source: str,  # Python source, such as one exported cell
     *,
@@ -167,12 +169,12 @@ def reference(
     for node in ast.parse(source).body:
         if getattr(node, "name", "_").startswith("_"): continue
         if isinstance(node, ast.ClassDef): entries[node.name] = _class(node, comments, module)
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, _FUNCTIONS):
             parts = [_docstring(node), parameter_table(parameters(node, comments))]
             entries[node.name] = _directive("function", f"{node.name}({_bare(node.args)})", parts, module=module)
     return entries
 
-# %% ../nbs/api/41a_reference.ipynb #648a5a8e
+# %% ../nbs/api/41a_reference.ipynb #122a3309
 def link_names(
     modules: dict[str, str],  # dotted module: its exported source
 ) -> dict[str, str]:  # what a text may write: the full dotted name
@@ -181,9 +183,9 @@ def link_names(
     for module, source in modules.items():
         full[module] = module
         for node in ast.parse(source).body:
-            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"): continue
+            if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)) or node.name.startswith("_"): continue
             inner = [f"{node.name}.{f.name}" for f in getattr(node, "body", []) if isinstance(node, ast.ClassDef)
-                     and isinstance(f, ast.FunctionDef) and not f.name.startswith("_")]
+                     and isinstance(f, _FUNCTIONS) and not f.name.startswith("_")]
             for name in [node.name, *inner]:
                 full[f"{module}.{name}"] = full[f"{module.rpartition('.')[2]}.{name}"] = f"{module}.{name}"
                 bare.setdefault(name, []).append(f"{module}.{name}")

@@ -66,7 +66,7 @@ class Sources:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-# %% ../nbs/api/42_site.ipynb #2c79cd4e
+# %% ../nbs/api/42_site.ipynb #d8cb0a31
 _ASSETS = Path(mfoml_course.__file__).parent / "data" / "site"
 _MARKDOWN = {"myst_heading_anchors": 4, "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
              "myst_dmath_double_inline": True, "nb_execution_mode": "off", "nb_ipywidgets_js": {}, "nb_merge_streams": True}
@@ -75,7 +75,7 @@ _PYTHON = {"add_module_names": False, "toc_object_entries_show_parents": "hide",
 _HTML = {"html_theme": "pydata_sphinx_theme", "templates_path": [str(_ASSETS / "templates")],
          "html_css_files": ["site.css"], "html_js_files": ["figures.js"], "html_favicon": str(_ASSETS / "static" / "favicon.svg"),
          "html_copy_source": False, "html_show_sourcelink": False, "html_show_search_summary": False,
-         "html_sidebars": {"index": []}, "copybutton_prompt_text": r">>> |\.\.\. |\$ ", "copybutton_prompt_is_regexp": True}
+         "html_context": {"default_mode": "auto"}, "html_sidebars": {"index": []}, "copybutton_prompt_text": r">>> |\.\.\. |\$ ", "copybutton_prompt_is_regexp": True}
 _THEME = {"navigation_with_keys": False, "article_header_end": ["notebook-links"], "secondary_sidebar_items": ["page-toc"],
           "show_toc_level": 2, "footer_start": [], "footer_end": [], "search_bar_text": "Search", "back_to_top_button": False}
 
@@ -105,7 +105,7 @@ def link_calls(
 
     return _CALL.sub(link, body) if urls else body
 
-# %% ../nbs/api/42_site.ipynb #666d1260
+# %% ../nbs/api/42_site.ipynb #e2ec3ed1
 def _connect(app, sources: Sources, progress: Callable[[str], None]) -> None:
     "Tell of each page; give the templates the addresses of its notebook; link the calls in its code."
     def read(app, page, source): progress(f"read {page}")
@@ -121,7 +121,7 @@ def _connect(app, sources: Sources, progress: Callable[[str], None]) -> None:
         context["body"] = link_calls(context["body"], urls)
 
     app.connect("source-read", read)
-    app.connect("html-page-context", write)
+    app.connect("html-page-context", write, priority=400)  # before the theme drops what renders empty
 
 # %% ../nbs/api/42_site.ipynb #53651fc0
 _UNUSED = ("mml-*.js", "node-main.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-full*.js", "latest.js", "output/svg*", "adaptors")
@@ -240,7 +240,7 @@ def _copy_images(nbs: Path, sources: Sources) -> None:
     if (nbs / "images").is_dir(): shutil.copytree(nbs / "images", sources.folder / "pages" / "images")
     (sources.folder / "extra").mkdir(exist_ok=True)
 
-# %% ../nbs/api/42_site.ipynb #d818b34b
+# %% ../nbs/api/42_site.ipynb #57ecce00
 def _report_start(sources: Sources, summary: list[dict]) -> str:
     "The report's start page."
     rows = {str(row["notebook"]): row for row in summary}
@@ -272,7 +272,8 @@ def render_report(
         for page in notebooks: sources.add(page)
         sources.write("pages/index.md", _report_start(sources, summary or []))
         _copy_images(Path(root or Path(mfoml_course.__file__).parent.parent) / "nbs", sources)
-        settings = _settings(sources, title="Workshop report", version=project["version"], repository="")
+        settings = {**_settings(sources, title="Workshop report", version=project["version"], repository=""),
+                    "html_sidebars": {"**": []}}
         return build_pages(sources, out, settings, strict=False)
 
 # %% ../nbs/api/42_site.ipynb #123c61fd

@@ -33,11 +33,14 @@
     if (layout.legend) delete layout.legend.bgcolor;
     layout.autosize = true;
     layout.height = layout.height || 420;
+    if (!layout.margin && !layout.template?.layout?.margin)
+      layout.margin = { t: layout.title?.text ? 56 : 16, b: 48, l: 56, r: 16 };
     layout.template = merge(layout.template, { layout: themed(element) });
     if (element.clientWidth < NARROW) {
       const wide = layout.margin || layout.template.layout.margin || {};
       layout.margin = { ...wide, l: Math.min(wide.l ?? 48, 48), r: Math.min(wide.r ?? 12, 12) };
-      layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
+      const legend = { ...(layout.template.layout.legend || {}), ...(layout.legend || {}) };
+      if (legend.orientation !== "h") layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
     }
     return layout;
   };
