@@ -24,7 +24,7 @@ GRID = "rgba(123, 123, 123, 0.28)"
 CLEAR = "rgba(0, 0, 0, 0)"
 SEQUENTIAL = [[0, "#00224E"], [.25, "#434E6C"], [.5, "#7D7C78"], [.75, "#BCAF6F"], [1, "#FEE838"]]
 
-# %% ../nbs/api/29_figures.ipynb #24ad507f
+# %% ../nbs/api/29_figures.ipynb #9cbb621b
 def course_template(
 ) -> go.layout.Template:  # transparent, lean, readable on light and dark pages
     "The look that all figures of the course share, registered with plotly as 'mfoml'."
@@ -35,7 +35,7 @@ def course_template(
             colorway=COLORS, font=dict(color=INK, size=13), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
             title=dict(x=0, xref="container", xanchor="left", y=1, yref="container", yanchor="top", pad=dict(l=8, t=10), font=dict(size=15)),
             margin=dict(l=8, r=12, t=44, b=14), xaxis=axis, yaxis=axis, bargap=.25, hovermode="closest",
-            legend=dict(orientation="h", x=0, y=1.02, yanchor="bottom", bgcolor=CLEAR, title_text=""),
+            legend=dict(orientation="h", x=0, yref="container", yanchor="top", bgcolor=CLEAR, title_text=""),
             modebar=dict(bgcolor=CLEAR, color=INK)),
         data=dict(heatmap=[dict(colorbar=bar, colorscale=SEQUENTIAL)], scatter=[dict(marker=dict(size=7))]))
 
@@ -88,7 +88,7 @@ def spell(
     pairs = [f"{name} {value:.3g}".strip() for name, value in zip(names, values)]
     return ", ".join(pairs[:most]) + (f" and {len(pairs) - most} more" if len(pairs) > most else "")
 
-# %% ../nbs/api/29_figures.ipynb #de176f50
+# %% ../nbs/api/29_figures.ipynb #e17d258e
 def finish_figure(
     figure,         # a plotly figure; changed in place
     alt,            # one or two sentences that stand in for the picture
@@ -107,4 +107,8 @@ def finish_figure(
     if y_title is not None:
         figure.update_yaxes(title_text=y_title)
     legend = sum(trace.showlegend is not False and bool(trace.name) for trace in figure.data) > 1
-    return figure.update_layout(title_text=title or None, showlegend=legend, margin_t=8 + 36 * bool(title) + 24 * legend)
+    panels = figure.update_annotations(font_size=13).layout.annotations
+    panels = any(note.yref == "paper" for note in panels)  # titles of panels, as make_subplots writes them
+    above = 8 + 30 * bool(title)
+    return figure.update_layout(title_text=title or None, showlegend=legend, legend_y=1 - above / height,
+                                margin_t=above + 26 * legend + 24 * panels)

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from .figures import COLORS, GRID, INK, SEQUENTIAL, check_values, finish_figure
 
-# %% ../nbs/api/32_picture_plots.ipynb #99bceb2a
+# %% ../nbs/api/32_picture_plots.ipynb #e9678849
 def grey_levels(
     images,             # (..., height, width) numbers
     limits=(0, 1),      # values drawn black and white; beyond them the picture is clipped
@@ -42,15 +42,14 @@ def plot_images(
         raise ValueError(f"expected names to have {len(images)} entries, got {len(names)}")
     rows, columns = -(-len(images) // columns), min(columns, len(images))
     gap = .16 / rows if any(names) else .02
-    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=.02, vertical_spacing=gap)
+    figure = make_subplots(rows, columns, subplot_titles=names if any(names) else None, horizontal_spacing=.02, vertical_spacing=gap)
     for i, levels in enumerate(grey_levels(images, limits)):
         figure.add_trace(heat_map(levels), row=i // columns + 1, col=i % columns + 1)
     square_axes(figure)
     alt = f"{len(images)} grey images of {images.shape[1]} by {images.shape[2]} pixels" + (f": {', '.join(names[:12])}" if any(names) else "")
-    finish_figure(figure, f"{alt}.", title=title, height=height or 60 + 620 // columns * rows)
-    return figure.update_annotations(font_size=12).update_layout(margin_t=30 + 36 * bool(title))
+    return finish_figure(figure, f"{alt}.", title=title, height=height or 60 + 620 // columns * rows)
 
-# %% ../nbs/api/32_picture_plots.ipynb #2d1170d0
+# %% ../nbs/api/32_picture_plots.ipynb #5972173c
 def heat_map(
     levels,             # (height, width) uint8
     *,
@@ -66,7 +65,7 @@ def square_axes(
     "Hide the axes of images, keep their pixels square and their first row on top."
     for axis in figure.select_yaxes():
         axis.update(visible=False, autorange="reversed", scaleanchor=axis.plotly_name.replace("yaxis", "x"), constrain="domain", constraintoward="top")
-    figure.update_xaxes(visible=False, constrain="domain", constraintoward="top")
+    figure.update_xaxes(visible=False, constrain="domain")
 
 # %% ../nbs/api/32_picture_plots.ipynb #ea87dd16
 def add_slider(
@@ -104,7 +103,7 @@ def tell_steps(
     return (f"Slider over the number of wavelets, M from {n_terms[0]} to {n_terms[-1]} in {len(n_terms)} steps; "
             f"first step: {captions[0]}; last step: {captions[-1]}")
 
-# %% ../nbs/api/32_picture_plots.ipynb #4d416217
+# %% ../nbs/api/32_picture_plots.ipynb #bcb6a335
 def plot_sum_slider(
     x,                  # (n,) increasing
     sums,               # (n_steps, n) the M-term sum at x for each M
@@ -134,7 +133,7 @@ def plot_sum_slider(
     alt = f"{tell_steps(n_terms, captions)}; the last sum runs from {sums[-1].min():.3g} to {sums[-1].max():.3g}."
     finish_figure(figure, alt, title=title, x_title=x_title, y_title=y_title, height=460)
     figure.update_yaxes(range=np.array([seen.min(), seen.max()]) + .06 * np.ptp(seen) * np.array([-1, 1]))
-    return add_slider(figure, n_terms, captions).update_layout(showlegend=len(figure.data) > len(sums))
+    return add_slider(figure, n_terms, captions)
 
 # %% ../nbs/api/32_picture_plots.ipynb #c624f7a4
 def plot_image_slider(

@@ -16,18 +16,15 @@ from plotly.subplots import make_subplots
 
 from .figures import COLORS, DASHES, INK, SYMBOLS, check_named, check_values, finish_figure, spell
 
-# %% ../nbs/api/30_plots.ipynb #edf725f6
+# %% ../nbs/api/30_plots.ipynb #31abe5cf
 def draw_marks(
     figure,         # a figure with one pair of axes; changed in place
     marks,          # None, or dict of label -> x
-    *,
-    log_x=False,    # the horizontal axis is logarithmic
 ):
     "Vertical dotted lines with their label on top."
     for name, x in (marks or {}).items():
-        figure.add_shape(type="line", x0=float(x), x1=float(x), y0=0, y1=1, yref="y domain", line=dict(dash="dot", color=INK, width=1.5))
-        at = np.log10(x) if log_x else x  # plotly's annotations count in decades there, its shapes do not
-        figure.add_annotation(x=float(at), y=1, yref="y domain", yanchor="top", xanchor="left", text=name, showarrow=False, font_size=12)
+        label = dict(text=name, textposition="end", textangle=0, xanchor="left", yanchor="top", font=dict(size=12, color=INK))
+        figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="y domain", line=dict(dash="dot", color=INK, width=1.5), label=label)
 
 
 def tell_marks(
@@ -36,7 +33,7 @@ def tell_marks(
     "The marks as a sentence."
     return f" Marked: {spell(marks.keys(), marks.values())}." if marks else ""
 
-# %% ../nbs/api/30_plots.ipynb #c041c170
+# %% ../nbs/api/30_plots.ipynb #67699181
 def plot_lines(
     x,              # (n,) horizontal axis
     curves,         # (n,), or dict of name -> (n,)
@@ -58,13 +55,13 @@ def plot_lines(
     for i, (name, y) in enumerate(curves.items()):
         line = dict(color=COLORS[i % 6], dash=DASHES[i % 6], shape="hv" if name in steps else "linear")
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
-    draw_marks(figure, marks, log_x=log_x)
+    draw_marks(figure, marks)
     figure.update_xaxes(type="log" if log_x else None).update_yaxes(type="log" if log_y else None)
     ends = "; ".join(f"{name or 'the curve'} goes from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves.items())
     alt = f"Line chart of {y_title} against {x_title}, from {x[0]:.3g} to {x[-1]:.3g}: {ends}."
     return finish_figure(figure, alt + tell_marks(marks), title=title, x_title=x_title, y_title=y_title)
 
-# %% ../nbs/api/30_plots.ipynb #36bff7ff
+# %% ../nbs/api/30_plots.ipynb #c3c0103c
 def plot_importance(
     importance,         # (n_features,), or dict of model -> (n_features,)
     features=None,      # (n_features,) names; feature 0, feature 1, ... if absent
@@ -81,15 +78,14 @@ def plot_importance(
     importance = check_named("importance", importance, length=len(features))
     spread = {} if spread is None else check_named("spread", spread, length=len(features))
     order = np.argsort(-first, kind="stable")[:most]
-    figure = make_subplots(1, len(importance), shared_yaxes=True, horizontal_spacing=.03, subplot_titles=[*importance])
+    figure = make_subplots(1, len(importance), shared_yaxes=True, horizontal_spacing=.03, subplot_titles=[*filter(None, importance)])
     for i, (name, values) in enumerate(importance.items()):
         error = dict(array=spread[name][order], color=INK, thickness=1.5) if name in spread else None
         bar = go.Bar(x=values[order], y=features[order], orientation="h", name=name, error_x=error, showlegend=False)
         figure.add_trace(bar.update(marker_color=COLORS[i % 6]), row=1, col=i + 1)
-    figure.update_yaxes(autorange="reversed").update_xaxes(nticks=4).update_annotations(font_size=13)
+    figure.update_yaxes(autorange="reversed").update_xaxes(nticks=4)
     alt = "; ".join(f"{name or x_title}: {spell(features[order], values[order])}" for name, values in importance.items())
-    finish_figure(figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, height=116 + 24 * len(order))
-    return figure.update_layout(margin_t=64 if len(importance) > 1 else 44)
+    return finish_figure(figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, height=116 + 24 * len(order))
 
 # %% ../nbs/api/30_plots.ipynb #8420b3fc
 def thin_ranks(
@@ -122,7 +118,7 @@ def plot_norms(
     alt = f"Log-log chart of wavelet norms by rank: {'; '.join(alt)}."
     return finish_figure(figure, alt, title=title, x_title="rank m", y_title="norm")
 
-# %% ../nbs/api/30_plots.ipynb #d9faa435
+# %% ../nbs/api/30_plots.ipynb #74ff85d9
 def plot_m_term_curve(
     curves,             # (n_wavelets + 1,), or dict of name -> array whose entry M is the error with M wavelets
     *,
@@ -145,7 +141,7 @@ def plot_m_term_curve(
         figure.add_scatter(x=terms, y=errors[terms], name=name, mode="lines", line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]))
         alt.append(f"{name} {errors[0]:.3g} with none, smallest {errors[best]:.3g} at M = {best}, "
                    f"{errors[-1]:.3g} with all {len(errors) - 1}".strip())
-    draw_marks(figure, marks, log_x=log_x)
+    draw_marks(figure, marks)
     if log_x: figure.update_xaxes(type="log", dtick=1)
     alt = f"Chart of {y_title} against the number of wavelets M: {'; '.join(alt)}." + tell_marks(marks)
     return finish_figure(figure, alt, title=title, x_title="number of wavelets M", y_title=y_title)
