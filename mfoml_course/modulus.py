@@ -23,12 +23,12 @@ def _edge_minimum(
     weight = np.cumsum(np.abs(d[order]))
     return order[np.searchsorted(weight, weight[-1] / 2)]
 
-# %% ../nbs/api/04a_modulus.ipynb #f391b080
+# %% ../nbs/api/04a_modulus.ipynb #c10b8e85
 def least_absolute_residuals(
     A,  # (n_samples, k), the columns that may be combined
     y,  # (n_samples,), targets
 ):  # (n_samples,)
-    """Residuals y - A c of the least sum |y - A c|, in at most 20 (k + 5) steps down from least squares
+    """Residuals y - A c of the least sum |y - A c|, in at most 8 (k + 5) steps down from least squares
 
     Exact for samples in general position; with ties the walk may stop at a flat
     spot, never above the least-squares fit. Barrodale & Roberts 1973; Bloomfield & Steiger 1980.
@@ -37,7 +37,7 @@ def least_absolute_residuals(
     r = y - A @ np.linalg.lstsq(A, y, rcond=None)[0]
     r[np.abs(r) <= 1e-12 * np.abs(y).max()] = 0.0
     edges, basis = np.eye(k), np.full(k, -1)
-    for _ in range(20 * (k + 5)):
+    for _ in range(8 * (k + 5)):
         slope = (np.sign(r) @ A) @ edges
         gain = np.abs(slope) - (basis >= 0)
         j = int(np.argmax(gain))
@@ -88,7 +88,7 @@ def _median_residuals(
         residuals[:, k] = y[:, k] - median[group]
     return residuals
 
-# %% ../nbs/api/04a_modulus.ipynb #b40eb33c
+# %% ../nbs/api/04a_modulus.ipynb #8cef05d7
 def _affine_residuals(
     X,  # (n_samples, n_features), sorted by node
     y,  # (n_samples, n_outputs), sorted by node
@@ -101,7 +101,7 @@ def _affine_residuals(
         rows = slice(start, start + count)
         centred = X[rows] - X[rows].mean(0)
         width = np.abs(centred).max(0)
-        A = np.c_[np.ones(count), centred / np.where(width > 0, width, 1.0)]
+        A = np.c_[np.ones(count), centred[:, width > 0] / width[width > 0]]
         for k in range(y.shape[1]):
             residuals[rows, k] = least_absolute_residuals(A, y[rows, k])
     return residuals
