@@ -60,7 +60,7 @@ def _standardise(
     centered = centered / largest
     return np.round(centered / np.sqrt((centered**2).mean()), 9)
 
-# %% ../nbs/api/08_forest.ipynb #e3ae0cc2
+# %% ../nbs/api/08_forest.ipynb #7fea17d2
 class WaveletForest(BaseEstimator):
     "What regressor and classifier share; use one of those."
 
@@ -107,8 +107,6 @@ class WaveletForest(BaseEstimator):
     def _fit(self, X, Y, grow_on, sample_weight):
         "Bags, trees, nodes, wavelets and terms from checked arrays; Y (n_samples, n_outputs) gives the values, grow_on the splits."
         self._check_parameters()
-        if self.order == 2 and sample_weight is not None:
-            raise ValueError("order=2 does not take sample_weight: repeat the rows instead")
         sample_weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         rng, X32 = check_random_state(self.random_state), X.astype(np.float32)
         varies = np.flatnonzero(X32.min(axis=0) < X32.max(axis=0))
@@ -120,7 +118,7 @@ class WaveletForest(BaseEstimator):
         self.nodes_ = [grown_nodes(tree, X32[bag], Y[bag], None if sample_weight is None else sample_weight[bag],
                                    columns=self.columns_, n_features=X.shape[1], weight=1 / self.n_estimators)
                        for tree, bag in zip(self.estimators_, self.estimators_samples_)]
-        self.wavelets_ = forest_wavelets(self, X, Y, measure=self.measure, order=self.order)
+        self.wavelets_ = forest_wavelets(self, X, Y, measure=self.measure, order=self.order, sample_weight=sample_weight)
         self.n_terms_ = self._choose_terms(X, Y, sample_weight)
         self.values_ = truncated_values(self.wavelets_, self.nodes_, self.n_terms_)
         return self
@@ -226,7 +224,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         tags.target_tags.multi_output = True
         return tags
 
-# %% ../nbs/api/08_forest.ipynb #c1e023b1
+# %% ../nbs/api/08_forest.ipynb #cbbb98a9
 class WaveletForestClassifier(ClassifierMixin, WaveletForest):
     "A forest of classification trees as a sum of geometric wavelets in the simplex of the classes."
     _tree_class = DecisionTreeClassifier
@@ -257,4 +255,5 @@ class WaveletForestClassifier(ClassifierMixin, WaveletForest):
         X,  # (n_samples, n_features)
     ):  # (n_samples,) labels
         "The class of highest probability; the first of them on a tie."
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        best = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[best]

@@ -14,27 +14,27 @@ import numpy as np
 
 from .nodes import TreeNodes, apply, node_levels
 
-# %% ../nbs/api/02b_polynomials.ipynb #9a0e2884
+# %% ../nbs/api/02b_polynomials.ipynb #42e9ac75
 def affine_fit(
     Z: np.ndarray,  # (n, n_features) samples of one node
     R: np.ndarray,  # (n, n_outputs) what is to be fitted there
     *,
-    n_total: int,  # samples of the whole tree: the measure of the node is n / n_total
+    weight: np.ndarray,  # (n,) weights of the samples as fractions of the whole tree's: they sum to the node's measure
     tolerance: float = 1e-9,  # singular values below this fraction of the largest count as zero
 ) -> tuple[np.ndarray, np.ndarray, int]:  # (1 + n_features, n_outputs) polynomial on (1, z); the same shape: coefficients in the orthonormal basis; rank
     "Least-squares affine fit by the SVD of the centred samples."
-    n, n_features = Z.shape
-    center, mean = Z.mean(axis=0), R.mean(axis=0)
+    n_features, measure, root = Z.shape[1], weight.sum(), np.sqrt(weight)[:, None]
+    center, mean = weight @ Z / measure, weight @ R / measure
     polynomial, coef = np.zeros((2, 1 + n_features, R.shape[1]))
-    polynomial[0], coef[0] = mean, mean * np.sqrt(n / n_total)
-    if n < n_features + 1:
+    polynomial[0], coef[0] = mean, mean * np.sqrt(measure)
+    if np.count_nonzero(weight) < n_features + 1:
         return polynomial, coef, 0
-    U, s, Vt = np.linalg.svd(Z - center, full_matrices=False)
+    U, s, Vt = np.linalg.svd(root * (Z - center), full_matrices=False)
     keep = s > tolerance * max(s[0], np.finfo(float).tiny)
-    along = U[:, keep].T @ (R - mean)
+    along = U[:, keep].T @ (root * (R - mean))
     slope = Vt[keep].T @ (along / s[keep, None])
     polynomial[0], polynomial[1:] = mean - center @ slope, slope
-    coef[1 : 1 + keep.sum()] = along / np.sqrt(n_total)
+    coef[1 : 1 + keep.sum()] = along
     return polynomial, coef, int(keep.sum())
 
 # %% ../nbs/api/02b_polynomials.ipynb #b546cda9
@@ -45,7 +45,7 @@ class LocalPolynomials:
     coef: np.ndarray  # (n_nodes, 1 + n_features, n_outputs) the same in each node's orthonormal basis
     rank: np.ndarray  # (n_nodes,) slope directions that were fitted: 0 = the mean alone
 
-# %% ../nbs/api/02b_polynomials.ipynb #afa485dc
+# %% ../nbs/api/02b_polynomials.ipynb #62b98c70
 def local_polynomials(
     nodes: TreeNodes,  # one tree
     X: np.ndarray,  # (n, n_features) the tree's own training sample
@@ -53,21 +53,22 @@ def local_polynomials(
     *,
     center: np.ndarray,  # (n_features,)
     scale: np.ndarray,  # (n_features,) positive
+    sample_weight: np.ndarray | None = None,  # (n,) default: all alike
 ) -> LocalPolynomials:
     "Fits every node to what its ancestors left over, from the root down."
     Z, residual, at = (X - center) / scale, np.array(Y, dtype=float), apply(nodes, X)
     shape = (nodes.n_nodes, 1 + nodes.n_features, Y.shape[1])
     polynomial, coef, rank = np.zeros(shape), np.zeros(shape), np.zeros(nodes.n_nodes, dtype=int)
-    levels = node_levels(nodes)
-    for node, rows in _members(nodes, at, levels):
-        polynomial[node], coef[node], rank[node] = affine_fit(Z[rows], residual[rows], n_total=len(X))
+    weight = np.full(len(X), 1 / len(X)) if sample_weight is None else sample_weight / sample_weight.sum()
+    for node, rows in _members(nodes, at):
+        polynomial[node], coef[node], rank[node] = affine_fit(Z[rows], residual[rows], weight=weight[rows])
         residual[rows] -= polynomial[node][0] + Z[rows] @ polynomial[node][1:]
     return LocalPolynomials(polynomial, coef, rank)
 
-# %% ../nbs/api/02b_polynomials.ipynb #9bb9a0d9
-def _members(nodes: TreeNodes, at: np.ndarray, levels: list[np.ndarray]):
-    "Yields (node, its samples' rows) from the root's level down."
-    steps = [at]
+# %% ../nbs/api/02b_polynomials.ipynb #38ae3798
+def _members(nodes: TreeNodes, at: np.ndarray):
+    "Yields (node, its samples' rows) from the root's level down; `at` (n,) is each sample's leaf."
+    steps, levels = [at], node_levels(nodes)
     for level in levels[:0:-1]:
         deepest = np.zeros(nodes.n_nodes, dtype=bool)
         deepest[level] = True

@@ -178,7 +178,7 @@ def _node_means(
     leaf_mean = sums / np.where(cover > 0, cover, 1.0)[:, None]
     return _mean_of_leaves(left, right, leaf_mean, _cover_from_leaves(left, right, cover))
 
-# %% ../nbs/api/02_trees.ipynb #05468a5f
+# %% ../nbs/api/02_trees.ipynb #a3592ca6
 def grown_nodes(
     estimator,  # a scikit-learn tree, fitted to X and to labels that may have been rescaled
     X: np.ndarray,  # (n, n_columns) what it was fitted to
@@ -197,7 +197,7 @@ def grown_nodes(
     value = _node_means(left, right, stored.apply(X), Y - center, sample_weight)
     return TreeNodes(
         parent, left, right,
-        feature=np.where(is_leaf, -1, columns[stored.feature]),
+        feature=np.where(is_leaf, -1, columns[np.where(is_leaf, 0, stored.feature)]),
         threshold=np.where(is_leaf, np.nan, stored.threshold),
         value=value + center, jump=_jumps(value, parent),
         measure=stored.weighted_n_node_samples / stored.weighted_n_node_samples[0],

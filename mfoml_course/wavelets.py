@@ -83,7 +83,7 @@ def _join(arrays) -> np.ndarray:
     "The trees' arrays without their roots, end to end."
     return np.concatenate([a[1:] for a in arrays])
 
-# %% ../nbs/api/03_wavelets.ipynb #28d63cb4
+# %% ../nbs/api/03_wavelets.ipynb #c8bbb782
 def forest_wavelets(
     forest,  # a fitted tree, forest or boosted model (see `trees.SUPPORTED`)
     X: np.ndarray | None = None,  # (n_samples, n_features) the training samples; for order 2 and the volume only
@@ -91,6 +91,7 @@ def forest_wavelets(
     *,
     measure: str = "samples",  # "samples": weight fraction of the tree's own sample; "volume": box volume in [0, 1]^n
     order: int = 1,  # 1: constants, 2: affine polynomials
+    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights that it was fitted with; for order 2 only
 ) -> Wavelets:
     "The geometric wavelets of a forest; raises ValueError or TypeError for what it cannot read."
     if order not in (1, 2):
@@ -110,7 +111,7 @@ def forest_wavelets(
         root_mean=np.array([t.value[0] for t in nodes]), tree_weight=np.array([t.weight for t in nodes]),
         offset=offset, n_trees=len(nodes), n_features=nodes[0].n_features,
     )
-    return wavelets if order == 1 else _affine_wavelets(wavelets, forest, nodes, X, y, measure)
+    return wavelets if order == 1 else _affine_wavelets(wavelets, forest, nodes, X, y, measure, sample_weight)
 
 # %% ../nbs/api/03_wavelets.ipynb #7dfc0ee9
 def label_array(
@@ -129,7 +130,7 @@ def label_array(
         raise ValueError("y holds NaN or infinite values")
     return Y
 
-# %% ../nbs/api/03_wavelets.ipynb #48d183a2
+# %% ../nbs/api/03_wavelets.ipynb #8c5ba2b3
 def _bags(
     forest,  # a fitted model
     n_samples: int,  # rows of X
@@ -149,6 +150,7 @@ def _affine_wavelets(
     nodes: list[TreeNodes],
     X, y,  # the training data
     measure: str,
+    sample_weight: np.ndarray | None,  # (n_samples,)
 ) -> Wavelets:
     "The same nodes with affine pieces."
     if X is None or y is None:
@@ -160,7 +162,7 @@ def _affine_wavelets(
     X = np.asarray(check_features(X, wavelets.n_features), dtype=float)
     Y, center, spread = label_array(forest, y, len(X)), X.mean(axis=0), X.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
-    local = [local_polynomials(t, X[bag], Y[bag], center=center, scale=scale)
+    local = [local_polynomials(t, X[bag], Y[bag], center=center, scale=scale, sample_weight=None if sample_weight is None else sample_weight[bag])
              for t, bag in zip(nodes, _bags(forest, len(X), len(nodes)))]
     coef, polynomial = _join([p.coef for p in local]), _join([p.polynomial for p in local])
     real = np.linalg.norm(coef, axis=(1, 2)) > 1e-12 * np.abs(Y - Y.mean(axis=0)).max() * np.sqrt(wavelets.measure)
