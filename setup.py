@@ -37,7 +37,7 @@ setup(
         *[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
     ],
     packages=["mfoml_course"],
-    package_data={"mfoml_course": ["data/*"]},
+    package_data={"mfoml_course": ["data/**"]},
     install_requires=lines("requirements"),
     extras_require=extras,
     entry_points={"console_scripts": lines("console_scripts")},

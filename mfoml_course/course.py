@@ -6,9 +6,10 @@ Docs: https://mfoml.github.io/mfoml_course/api/course.html.md"""
 
 # %% auto #0
 __all__ = ['CourseError', 'read_settings', 'read_requirements', 'installed_requirements', 'is_course', 'repository',
-           'find_course']
+           'find_course', 'is_marked_off']
 
-# %% ../nbs/api/38_course.ipynb #df934a58
+# %% ../nbs/api/38_course.ipynb #c9832930
+import re
 from configparser import ConfigParser
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
@@ -90,3 +91,10 @@ def find_course(
         f"the course's notebooks are not here: no folder from {start} upward holds them, and the installed package "
         f"carries none. Get them with\n  git clone {url} && cd {url.rsplit('/', 1)[-1]}\nand run the command there"
     )
+
+# %% ../nbs/api/38_course.ipynb #575a7ac4
+def is_marked_off(
+    source,  # a cell's code
+) -> bool:
+    """Whether the cell is marked `eval: false`."""
+    return bool(re.search(r"^#\s*\|\s*eval:\s*false\s*$", source, re.MULTILINE))

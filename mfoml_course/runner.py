@@ -10,13 +10,12 @@ __all__ = ['QUIET', 'RECORD', 'BUDGETS', 'workshop_notebooks', 'select_notebooks
            'file_hash', 'read_record', 'record_output', 'check_outputs', 'stop_on_signals', 'run_notebooks',
            'workshop_environment', 'run_workshop', 'summary_table']
 
-# %% ../nbs/api/41_runner.ipynb #4fb57f3d
+# %% ../nbs/api/41_runner.ipynb #69f15ef6
 import asyncio
 import hashlib
 import json
 import logging
 import os
-import re
 import signal
 import threading
 import time
@@ -28,7 +27,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from .course import CourseError
+from .course import CourseError, is_marked_off
 from .kernel import kernel_manager
 
 # %% ../nbs/api/41_runner.ipynb #485fb558
@@ -54,13 +53,12 @@ def select_notebooks(
         chosen.update(fits)
     return [path for path in notebooks if path in chosen or not names]
 
-# %% ../nbs/api/41_runner.ipynb #6a6e57ae
+# %% ../nbs/api/41_runner.ipynb #e360b3f0
 def runs(
     cell,  # a notebook cell
 ) -> bool:
     """Whether the cell is code that is meant to run."""
-    marked = re.search(r"^#\s*\|\s*eval:\s*false\s*$", cell.source, re.MULTILINE)
-    return cell.cell_type == "code" and bool(cell.source.strip()) and not marked
+    return cell.cell_type == "code" and bool(cell.source.strip()) and not is_marked_off(cell.source)
 
 # %% ../nbs/api/41_runner.ipynb #cb873cb8
 @dataclass(frozen=True)

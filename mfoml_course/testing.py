@@ -8,11 +8,10 @@ Docs: https://mfoml.github.io/mfoml_course/api/testing.html.md"""
 __all__ = ['pytest_collection_modifyitems', 'refuse_outside_connections', 'write_guard', 'export_copy', 'export_differences',
            'workers', 'testing_environment', 'build_command', 'run_tests']
 
-# %% ../nbs/api/41a_testing.ipynb #603427ee
+# %% ../nbs/api/41a_testing.ipynb #c81cb011
 import filecmp
 import inspect
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,9 +19,9 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from .course import CourseError
+from .course import CourseError, is_marked_off
 
-# %% ../nbs/api/41a_testing.ipynb #00ba38f7
+# %% ../nbs/api/41a_testing.ipynb #d7c46473
 def pytest_collection_modifyitems(items):
     """Let nbval accept cleaned notebooks and skip cells marked eval: false."""
     for item in items:
@@ -31,7 +30,7 @@ def pytest_collection_modifyitems(items):
             continue
         if cell.execution_count is None and cell.outputs:
             cell.execution_count = 1
-        if re.search(r"^#\s*\|\s*eval:\s*false\s*$", cell.source, re.MULTILINE):
+        if is_marked_off(cell.source):
             item.options["skip"] = True
 
 # %% ../nbs/api/41a_testing.ipynb #184aced6

@@ -1,0 +1,29 @@
+"""What several tests need: the checkout, and small courses to run the commands on."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The checkout."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def make_course(tmp_path):
+    """Make a course of workshop notebooks: make_course(name=[cell, ...])."""
+
+    def make(**notebooks):
+        folder = tmp_path / "course"
+        (folder / "nbs" / "workshop").mkdir(parents=True)
+        (folder / "settings.ini").write_text("[DEFAULT]\nlib_name = mfoml_course\n", encoding="utf-8")
+        for name, sources in notebooks.items():
+            cells = [new_markdown_cell(f"# {name}"), *map(new_code_cell, sources)]
+            nbformat.write(new_notebook(cells=cells), folder / "nbs" / "workshop" / f"{name}.ipynb")
+        return folder
+
+    return make

@@ -1,0 +1,7 @@
+"""The committed modules are what the notebooks export."""
+
+from mfoml_course.testing import export_differences
+
+
+def test_modules_are_the_export_of_the_notebooks(root):
+    assert export_differences(root) == [], "run nbdev-export and commit the modules with their notebooks"
