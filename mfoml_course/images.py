@@ -24,7 +24,7 @@ def data_home() -> Path:
     "Where larger sets are kept: the folder in MFOML_DATA, else .cache/mfoml_course in the user's home. Nothing is created."
     return Path(os.environ.get("MFOML_DATA") or Path.home() / ".cache" / "mfoml_course")
 
-# %% ../nbs/api/00b_images.ipynb #f9b29a1a
+# %% ../nbs/api/00b_images.ipynb #c4dcd2e8
 def _read_idx(
     content: bytes,  # a file in the IDX format, of type unsigned byte
     name: str,  # for the message
@@ -34,13 +34,14 @@ def _read_idx(
     start = 4 + 4 * n_axes
     if n_axes == 0 or len(content) < start: raise DamagedFileError(f"damaged file {name}: not an IDX file of bytes")
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
-    if len(content) != start + int(np.prod(shape)):
-        raise DamagedFileError(f"damaged file {name}: {len(content)} bytes, but shape {shape} needs {start + int(np.prod(shape))}")
+    size = start + int(np.prod(shape))
+    if len(content) != size: raise DamagedFileError(f"damaged file {name}: {len(content)} bytes, but shape {shape} needs {size}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
-# %% ../nbs/api/00b_images.ipynb #35f94309
+# %% ../nbs/api/00b_images.ipynb #400bdc1a
 _IDX_BYTES = {"train-images-idx3-ubyte": 47_040_016, "train-labels-idx1-ubyte": 60_008,
               "t10k-images-idx3-ubyte": 7_840_016, "t10k-labels-idx1-ubyte": 10_008}
+_AGAIN = "delete it and call load_images(..., download=True)"
 
 def _idx_content(dataset, folder, name):
     "The verified bytes of an IDX file, from name.gz (MD5) or else name (size)."
@@ -48,11 +49,11 @@ def _idx_content(dataset, folder, name):
     if packed.is_file():
         content = packed.read_bytes()
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != dict(dataset.resources)[packed.name]:
-            raise DamagedFileError(f"damaged file {packed}: wrong MD5; delete it and call load_images(..., download=True)")
+            raise DamagedFileError(f"damaged file {packed}: wrong MD5; {_AGAIN}")
         return gzip.decompress(content)
     content = plain.read_bytes()
     if len(content) != _IDX_BYTES[name]:
-        raise DamagedFileError(f"damaged file {plain}: {len(content)} bytes instead of {_IDX_BYTES[name]}; delete it and call load_images(..., download=True)")
+        raise DamagedFileError(f"damaged file {plain}: {len(content)} bytes instead of {_IDX_BYTES[name]}; {_AGAIN}")
     return content
 
 # %% ../nbs/api/00b_images.ipynb #af660766
@@ -75,7 +76,7 @@ def _torchvision_arrays(dataset, root, train):
     images, labels = (read.data, read.labels) if hasattr(read, "labels") else (read.data.transpose(0, 3, 1, 2), read.targets)
     return np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64)
 
-# %% ../nbs/api/00b_images.ipynb #22e44f3f
+# %% ../nbs/api/00b_images.ipynb #a88154fc
 _IMAGE_SETS = {"mnist": ("MNIST", "12 MB"), "fashion_mnist": ("FashionMNIST", "31 MB"), "cifar10": ("CIFAR10", "170 MB"),
                "cifar100": ("CIFAR100", "169 MB"), "stl10": ("STL10", "2.6 GB")}
 
@@ -87,8 +88,9 @@ def _image_arrays(dataset, size, root, train, download):
         raise ConnectionError(f"could not download {dataset.__name__} ({size}): {error}. {_OFFLINE}") from error
     try: return (_mnist_arrays if hasattr(dataset, "mirrors") else _torchvision_arrays)(dataset, root, train)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"no {dataset.__name__} {'training' if train else 'test'} files in {root}: call load_images(..., "
-                                f"download=True) once with a network ({size}), or copy torchvision's files there. {_OFFLINE}") from error
+        part = "training" if train else "test"
+        raise FileNotFoundError(f"no {dataset.__name__} {part} files in {root}: call load_images(..., download=True) once "
+                                f"with a network ({size}), or copy torchvision's files there. {_OFFLINE}") from error
 
 _OFFLINE = "Without a network, load_mnist_5k() and load_mnist1d() need no files."
 

@@ -32,12 +32,12 @@ _TOYS = {
     "piecewise": lambda a, b: np.where(b > .5 + .25 * np.sin(2 * np.pi * a), 1 + b**2, np.cos(np.pi * a)),
 }
 
-# %% ../nbs/api/00c_toys.ipynb #092454b9
+# %% ../nbs/api/00c_toys.ipynb #884defcd
 def make_toy(
     name: str,  # "half_plane", "disc", "xor", "checkerboard", "spiral" or "piecewise"
     n_samples: int = 1000,  # at least 1
     *,
-    noise: float = 0.0,  # indicators: share of labels replaced by a fair coin, 0 to 1; "piecewise": standard deviation added to y
+    noise: float = 0.0,  # share of labels replaced by a fair coin, 0 to 1; for "piecewise" the standard deviation of the noise
     random_state=0,  # seed or numpy Generator
 ):  # X (n_samples, 2) float64 in [0, 1], y (n_samples,): int64 0 or 1, float64 for "piecewise"
     "Uniform points of the unit square and the values of a function that can be drawn."
