@@ -7,27 +7,29 @@ Docs: https://mfoml.github.io/mfoml_course/api/modulus.html.md"""
 # %% auto #0
 __all__ = ['least_absolute_residuals', 'local_errors']
 
-# %% ../nbs/api/04a_modulus.ipynb #0df6580e
+# %% ../nbs/api/04a_modulus.ipynb #01189ba1
+from collections.abc import Iterator
+
 import numpy as np
 
-from .trees import apply, check_features, node_levels
+from .nodes import apply, check_features, node_levels
 
-# %% ../nbs/api/04a_modulus.ipynb #3d1fefec
+# %% ../nbs/api/04a_modulus.ipynb #992c32c2
 def _edge_minimum(
     r,  # (n_samples,), residuals
     d,  # (n_samples,), how fast each residual falls along the edge
-):
-    """Index of the sample at which sum |r - t d| is least: the weighted median of r/d"""
+) -> int:
+    "Index of the sample at which sum |r - t d| is least: the weighted median of r/d."
     live = np.flatnonzero(np.abs(d) > 1e-12 * np.abs(d).max())
     order = live[np.argsort(r[live] / d[live], kind="stable")]
     weight = np.cumsum(np.abs(d[order]))
     return order[np.searchsorted(weight, weight[-1] / 2)]
 
-# %% ../nbs/api/04a_modulus.ipynb #c10b8e85
+# %% ../nbs/api/04a_modulus.ipynb #014a33d2
 def least_absolute_residuals(
     A,  # (n_samples, k), the columns that may be combined
     y,  # (n_samples,), targets
-):  # (n_samples,)
+) -> np.ndarray:  # (n_samples,)
     """Residuals y - A c of the least sum |y - A c|, in at most 8 (k + 5) steps down from least squares
 
     Exact for samples in general position; with ties the walk may stop at a flat
@@ -57,11 +59,11 @@ def least_absolute_residuals(
         edges[:, j] = column
     return r
 
-# %% ../nbs/api/04a_modulus.ipynb #47110a00
+# %% ../nbs/api/04a_modulus.ipynb #041eb16e
 def _levels(
     nodes,  # TreeNodes
     leaf,  # (n_samples,), leaf of each sample
-):
+) -> Iterator[tuple]:
     """Yield (ids, rows, starts, counts), deepest level first: node ids[g] holds the samples rows[starts[g]:][:counts[g]]"""
     depth, node = np.empty(nodes.n_nodes, dtype=int), np.array(leaf)
     for level, ids in enumerate(node_levels(nodes)):
@@ -73,13 +75,13 @@ def _levels(
         yield ids, rows, starts, counts
         node[rows] = nodes.parent[node[rows]]
 
-# %% ../nbs/api/04a_modulus.ipynb #82cb60d5
+# %% ../nbs/api/04a_modulus.ipynb #3a3e642f
 def _median_residuals(
     y,  # (n_samples, n_outputs), sorted by node
     starts,  # (n_groups,), first row of each node
     counts,  # (n_groups,)
-):
-    """Distance of y from the median of its node, coordinate by coordinate, (n_samples, n_outputs)"""
+) -> np.ndarray:  # (n_samples, n_outputs)
+    "Distance of y from the median of its node, coordinate by coordinate."
     group = np.repeat(np.arange(len(counts)), counts)
     residuals = np.empty_like(y)
     for k in range(y.shape[1]):
@@ -88,14 +90,14 @@ def _median_residuals(
         residuals[:, k] = y[:, k] - median[group]
     return residuals
 
-# %% ../nbs/api/04a_modulus.ipynb #8cef05d7
+# %% ../nbs/api/04a_modulus.ipynb #92ddc899
 def _affine_residuals(
     X,  # (n_samples, n_features), sorted by node
     y,  # (n_samples, n_outputs), sorted by node
     starts,  # (n_groups,)
     counts,  # (n_groups,)
-):
-    """Residuals of the L1-best affine function of each node, (n_samples, n_outputs)"""
+) -> np.ndarray:  # (n_samples, n_outputs)
+    "Residuals of the L1-best affine function of each node."
     residuals = np.zeros_like(y)
     for start, count in zip(starts[counts > 1], counts[counts > 1]):
         rows = slice(start, start + count)
@@ -106,11 +108,11 @@ def _affine_residuals(
             residuals[rows, k] = least_absolute_residuals(A, y[rows, k])
     return residuals
 
-# %% ../nbs/api/04a_modulus.ipynb #436d0eb4
+# %% ../nbs/api/04a_modulus.ipynb #3dc8ea72
 def _centred(
     y,  # (n_samples,) or (n_samples, n_outputs)
     n_samples,  # rows that are expected
-):  # (n_samples, n_outputs) centred, longest row 1; and the length of the longest row
+) -> tuple[np.ndarray, float]:  # (n_samples, n_outputs) centred, longest row 1; and the length of the longest row
     "y as an array of finite numbers, centred and scaled."
     y = np.asarray(y, dtype=float)
     if n_samples == 0:
@@ -124,7 +126,7 @@ def _centred(
     scale = np.linalg.norm(y, axis=1).max()
     return y / (scale or 1.0), scale
 
-# %% ../nbs/api/04a_modulus.ipynb #dd67568e
+# %% ../nbs/api/04a_modulus.ipynb #e3d1d9ce
 def local_errors(
     nodes,  # TreeNodes
     X,  # (n_samples, n_features), routed down the tree
@@ -132,10 +134,11 @@ def local_errors(
     *,
     order,  # 1: constants (the median), 2: affine functions
     tau,  # exponent, above 0
-):
-    """Mean error {mean over the samples of a node of |y - P|^tau}^(1/tau) of its L1-best polynomial P, (n_nodes,); 0 where no sample comes
+) -> np.ndarray:  # (n_nodes,), 0 where no sample comes
+    """Mean error {mean over the samples of a node of |y - P|^tau}^(1/tau) of its L1-best polynomial P
 
     Times measure^(1/tau) it is E_r(f, node)_tau, equivalent to the modulus of smoothness.
+    Raises ValueError for another order, tau not above 0, or X and y that do not fit the tree.
     """
     if order not in (1, 2):
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")

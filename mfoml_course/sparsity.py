@@ -7,18 +7,19 @@ Docs: https://mfoml.github.io/mfoml_course/api/sparsity.html.md"""
 # %% auto #0
 __all__ = ['log_sparsity', 'sparsity', 'log_sparsity_slope', 'sparsity_derivative', 'besov_seminorm']
 
-# %% ../nbs/api/05_sparsity.ipynb #37cecafb
+# %% ../nbs/api/05_sparsity.ipynb #21a13d5c
 import numpy as np
 
 from .modulus import local_errors
-from .trees import TreeNodes, forest_nodes
+from .nodes import TreeNodes
+from .trees import forest_nodes
 from .wavelets import label_array
 
-# %% ../nbs/api/05_sparsity.ipynb #fe1c335a
+# %% ../nbs/api/05_sparsity.ipynb #f9342019
 def _log_norms(
     norms,  # (n_wavelets,)
-):
-    """Logarithms of the non-zero norms"""
+) -> np.ndarray:  # (n_nonzero,)
+    "Logarithms of the non-zero norms."
     norms = np.asarray(norms, dtype=float)
     if norms.ndim != 1 or norms.size == 0:
         raise ValueError(f"expected norms of shape (n_wavelets,) with at least one wavelet, got shape {norms.shape}")
@@ -31,8 +32,8 @@ def _log_norms(
 def _tau_and_trees(
     tau,  # scalar or array
     n_trees,  # J
-):
-    """tau as an array of floats, n_trees as an int"""
+) -> tuple[np.ndarray, int]:
+    "tau as an array of floats, n_trees as an int."
     tau = np.asarray(tau, dtype=float)
     wrong = ~(np.isfinite(tau) & (tau > 0))
     if wrong.any():
@@ -41,15 +42,15 @@ def _tau_and_trees(
         raise ValueError(f"expected n_trees to be an integer of at least 1, got {n_trees!r}")
     return tau, int(n_trees)
 
-# %% ../nbs/api/05_sparsity.ipynb #76d921e8
+# %% ../nbs/api/05_sparsity.ipynb #ca14eae0
 _BLOCK = 2**20  # numbers held at once: 8 MB an array
 
 
 def _log_sum_and_entropy(
     log_norms,  # (n_nonzero,), at least one
     tau,  # (n_tau,)
-):
-    """log sum of (norm / largest norm)^tau, and log of the entropy of its weights, both (n_tau,)"""
+) -> tuple[np.ndarray, np.ndarray]:  # (n_tau,) each
+    "log sum of (norm / largest norm)^tau, and log of the entropy of its weights."
     distance = np.sort(log_norms - log_norms.max())[-2::-1]  # of all but the largest, nearest first
     log_sum, log_entropy = np.zeros(tau.size), np.full(tau.size, -np.inf)
     if distance.size == 0:
@@ -68,14 +69,14 @@ def _log_sum_and_entropy(
         log_entropy[block] = nearest + np.log(count * ratio + spread / (1 + rest))
     return log_sum, log_entropy
 
-# %% ../nbs/api/05_sparsity.ipynb #af151b64
+# %% ../nbs/api/05_sparsity.ipynb #df965363
 def log_sparsity(
     norms,  # (n_wavelets,), wavelet norms of all trees
     tau,  # scalar or array, above 0
     *,
     n_trees,  # J
-):
-    """log N_tau(f,F), in the shape of tau; -inf if all norms are zero"""
+) -> np.ndarray | float:  # shape of tau
+    "log N_tau(f,F), finite; -inf if all norms are zero. Raises ValueError for bad norms, tau or n_trees."
     log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
     if log_norms.size == 0:
         return np.full(tau.shape, -np.inf)[()]
@@ -88,19 +89,19 @@ def sparsity(
     tau,  # scalar or array, above 0
     *,
     n_trees,  # J
-):
-    """N_tau(f,F) of the lecture, in the shape of tau; inf where it overflows, 0 if all norms are zero"""
+) -> np.ndarray | float:  # shape of tau
+    "N_tau(f,F) of the lecture; inf where it overflows, 0 if all norms are zero."
     with np.errstate(over="ignore"):
         return np.exp(log_sparsity(norms, tau, n_trees=n_trees))
 
-# %% ../nbs/api/05_sparsity.ipynb #5cabe71a
+# %% ../nbs/api/05_sparsity.ipynb #a335f532
 def log_sparsity_slope(
     norms,  # (n_wavelets,), wavelet norms of all trees
     tau,  # scalar or array, above 0
     *,
     n_trees,  # J
-):
-    """log(-dN_tau/dtau) = log N + log H(w) - 2 log tau, in the shape of tau; -inf for at most one non-zero norm"""
+) -> np.ndarray | float:  # shape of tau
+    "log(-dN_tau/dtau) = log N + log H(w) - 2 log tau; -inf for at most one non-zero norm."
     log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
     if log_norms.size < 2:
         return np.full(tau.shape, -np.inf)[()]
@@ -113,16 +114,16 @@ def sparsity_derivative(
     tau,  # scalar or array, above 0
     *,
     n_trees,  # J
-):
-    """dN_tau/dtau = -N H(w)/tau^2, exact, in the shape of tau; -inf where it overflows, 0 for at most one non-zero norm"""
+) -> np.ndarray | float:  # shape of tau
+    "dN_tau/dtau = -N H(w)/tau^2, exact; -inf where it overflows, 0 for at most one non-zero norm."
     with np.errstate(over="ignore"):
         return 0.0 - np.exp(log_sparsity_slope(norms, tau, n_trees=n_trees))
 
-# %% ../nbs/api/05_sparsity.ipynb #ca2d3786
+# %% ../nbs/api/05_sparsity.ipynb #766c4343
 def _nodes_of(
     forest,  # fitted forest or tree, TreeNodes, or a list of TreeNodes
-):
-    """The trees as a list of TreeNodes"""
+) -> list[TreeNodes]:
+    "The trees as a list of TreeNodes."
     if isinstance(forest, TreeNodes):
         return [forest]
     if isinstance(forest, (list, tuple)) and forest and all(isinstance(nodes, TreeNodes) for nodes in forest):
@@ -138,11 +139,12 @@ def besov_seminorm(
     alpha,  # smoothness, 0 < alpha < order
     order,  # r: 1 (constants) or 2 (affine functions)
     p=2,  # 1/tau = alpha + 1/p
-):
+) -> float:
     """Forest Besov seminorm (1/J) {sum over trees and nodes of (|node|^-alpha omega_r(f, node)_tau)^tau}^(1/tau)
 
     omega_r is the error of the L1-best local polynomial (Whitney's theorem), |node| the measure the tree stored.
     Which samples a tree was grown on is not stored: all samples given are routed down every tree.
+    Raises ValueError unless 0 < alpha < order, order is 1 or 2 and X, y fit the forest. Lecture, "Forest Besov Smoothness".
     """
     if order not in (1, 2):
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")
