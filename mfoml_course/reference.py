@@ -95,7 +95,7 @@ def fields(
     annotated = [node for node in class_.body if isinstance(node, ast.AnnAssign)]
     return [_parameter(node.target.id, node.annotation, comments.get(node.end_lineno, ""), node.value) for node in annotated]
 
-# %% ../nbs/api/41a_reference.ipynb #c5db23be
+# %% ../nbs/api/41a_reference.ipynb #8e7cadac
 def _prose(text: str) -> str:
     "Markdown that shows `text` as it is written, but for its code and formulas."
     parts = re.split(r"(`[^`]*`|\$[^$]+\$)", text)
@@ -112,7 +112,7 @@ def parameter_table(
 ) -> str:  # a Markdown table, or nothing
     "The table of a signature: name, shape, meaning, default."
     if not rows: return ""
-    lines = ["| name | shape or type | meaning | default |", "|:--|:--|:--|:--|"]
+    lines = ["| name | shape | meaning | default |", "|:--|:--|:--|:--|"]
     for row in rows:
         lines.append(f"| {_cell(row.name, code=row.name != 'returns')} | {_cell(row.shape, code=True)} "
                      f"| {_cell(row.meaning)} | {_cell(row.default, code=True)} |")
