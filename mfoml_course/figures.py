@@ -24,12 +24,12 @@ GRID = "rgba(123, 123, 123, 0.28)"
 CLEAR = "rgba(0, 0, 0, 0)"
 SEQUENTIAL = [[0, "#00224E"], [.25, "#434E6C"], [.5, "#7D7C78"], [.75, "#BCAF6F"], [1, "#FEE838"]]
 
-# %% ../nbs/api/29_figures.ipynb #9cbb621b
+# %% ../nbs/api/29_figures.ipynb #8aba3f82
 def course_template(
 ) -> go.layout.Template:  # transparent, lean, readable on light and dark pages
     "The look that all figures of the course share, registered with plotly as 'mfoml'."
     axis = dict(gridcolor=GRID, linecolor=INK, zeroline=False, ticks="outside", tickcolor=GRID, automargin=True, title_font_size=13)
-    bar = dict(outlinewidth=0, thickness=12)
+    bar = dict(outlinewidth=0, thickness=12, title_font_size=13)
     return go.layout.Template(
         layout=dict(
             colorway=COLORS, font=dict(color=INK, size=13), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,

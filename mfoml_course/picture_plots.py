@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from .figures import COLORS, GRID, INK, SEQUENTIAL, check_values, finish_figure
 
-# %% ../nbs/api/32_picture_plots.ipynb #e9678849
+# %% ../nbs/api/32_picture_plots.ipynb #51f68689
 def grey_levels(
     images,             # (..., height, width) numbers
     limits=(0, 1),      # values drawn black and white; beyond them the picture is clipped
@@ -41,7 +41,7 @@ def plot_images(
     if len(names) != len(images):
         raise ValueError(f"expected names to have {len(images)} entries, got {len(names)}")
     rows, columns = -(-len(images) // columns), min(columns, len(images))
-    gap = .16 / rows if any(names) else .02
+    gap = .26 / rows if any(names) else .02
     figure = make_subplots(rows, columns, subplot_titles=names if any(names) else None, horizontal_spacing=.02, vertical_spacing=gap)
     for i, levels in enumerate(grey_levels(images, limits)):
         figure.add_trace(heat_map(levels), row=i // columns + 1, col=i % columns + 1)
