@@ -8,11 +8,13 @@ Docs: https://mfoml.github.io/mfoml_course/api/ncc.html.md"""
 __all__ = ['as_features', 'as_labels', 'ClassMoments', 'class_moments', 'merge_moments', 'class_means', 'nearest_class_center',
            'ncc_mismatch', 'sweep', 'layer_moments', 'layer_mismatch', 'check_known']
 
-# %% ../nbs/api/12_ncc.ipynb #fe920d65
+# %% ../nbs/api/12_ncc.ipynb #7a1ce91a
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
+
+from .activations import call_model, evaluation, logits_of, model_device, output_tensor, plain_model, split_batch
 
 # %% ../nbs/api/12_ncc.ipynb #3e6d6318
 def as_features(
@@ -150,24 +152,21 @@ def ncc_mismatch(
     predictions = as_labels(predictions, len(nearest), len(means), name="predictions")
     return (nearest != predictions.to(nearest.device)).double().mean()
 
-# %% ../nbs/api/12_ncc.ipynb #73dcb10a
+# %% ../nbs/api/12_ncc.ipynb #98d1c467
 @contextmanager
 def _hooked(model, layers, see):
-    "see(name, output) whenever a named layer has run; hooks gone and training modes back at the end."
+    "see(name, output) whenever a named layer has run; the hooks are gone at the end."
     modules = dict(model.named_modules())
     missing = [name for name in layers if name not in modules]
     if missing:
         raise ValueError(f"the model has no layer {', '.join(map(repr, missing))}; it has {', '.join(n for n in modules if n)}")
-    modes = [(module, module.training) for module in modules.values()]
     handles = [modules[name].register_forward_hook(lambda _, __, out, name=name: see(name, out)) for name in layers]
     try:
         yield
     finally:
         for handle in handles: handle.remove()
-        for module, mode in modes: module.training = mode
 
 
-@torch.no_grad()
 def sweep(
     model,  # nn.Module
     loader,  # batches (inputs, labels), or dicts with "labels" whose rest goes to the model by name
@@ -175,35 +174,24 @@ def sweep(
     see,  # see(name, output, labels): called inside each layer's forward
     done=None,  # done(predictions, labels): called after each batch; predictions (B,) = logits.argmax(1)
 ):
-    "Show every named layer's output, batch by batch, in one pass over the loader."
-    batch = {}
+    "Show every named layer's output, batch by batch, in one pass over the loader, in evaluation mode and without gradients."
+    model, batch = plain_model(model), {}
 
     def seen(name, output):
         if name in batch["ran"]:
             raise ValueError(f"layer {name!r} ran twice in one forward pass: choose a layer that runs once")
         batch["ran"].add(name)
-        see(name, output[0] if isinstance(output, tuple) else output, batch["labels"])
+        see(name, output_tensor(output), batch["labels"])
 
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with _hooked(model, layers, seen):
-        model.eval()
-        for inputs, labels in map(_split, loader):
-            batch.update(ran=set(), labels=labels.to(device))
-            output = model(**_to(inputs, device)) if isinstance(inputs, dict) else model(inputs.to(device))
+    device = model_device(model)
+    with evaluation(model), _hooked(model, layers, seen):
+        for given in loader:
+            batch.update(ran=set(), labels=torch.as_tensor(split_batch(given)[2], device=device))
+            output, labels = call_model(model, given, device)
             if idle := [name for name in layers if name not in batch["ran"]]:
                 raise ValueError(f"layers {idle} did not run in the model's forward pass")
             if done is not None:
-                done(getattr(output, "logits", output).argmax(1), batch["labels"])
-
-
-def _split(batch):
-    if isinstance(batch, dict) or hasattr(batch, "keys"):
-        return {key: value for key, value in batch.items() if key != "labels"}, batch["labels"]
-    return batch[0], batch[1]
-
-
-def _to(inputs, device):
-    return {key: value.to(device) for key, value in inputs.items()}
+                done(logits_of(output).argmax(1), labels)
 
 # %% ../nbs/api/12_ncc.ipynb #16d60387
 def layer_moments(
