@@ -88,7 +88,7 @@ def _fold(cell):
     cell.metadata["tags"] = tags
     cell.metadata["mystnb"] = {"code_prompt_show": "Show the source", "code_prompt_hide": "Hide the source"}
 
-# %% ../nbs/api/41b_pages.ipynb #0fb80f45
+# %% ../nbs/api/41b_pages.ipynb #2a0dab34
 def _show_outputs(outputs: list) -> list:
     "Outputs that a page can show: figures drawn by our script, nothing else that would call for a server."
     shown = []
@@ -104,7 +104,7 @@ def visible_cells(
     path: Path,  # a notebook with its outputs
     *,
     entries: dict[str, str] | None = None,  # reference entries by name, as from `reference`
-) -> list:  # nbdev's cells, without directives
+) -> list:  # nbdev's cells, without directives and nbval's comments
     "The cells that a reader sees, after nbdev's processors, each exported one behind its reference entries."
     _needs_docs()
     from fastcore.nbio import read_nb
@@ -115,6 +115,8 @@ def visible_cells(
               steps.filter_stream_, steps.rm_header_dash, steps.hide_]
     processor = NBProcessor(nb=read_nb(path), procs=before, rm_directives=True)
     processor.process()
+    for cell in processor.nb.cells:
+        if cell.cell_type == "code": cell.source = re.sub(r"^# NBVAL_\w+[^\n]*\n?", "", cell.source, flags=re.M)
     return [cell for cell in _documented(processor.nb.cells, entries or {}) if cell.source.strip() or cell.get("outputs")]
 
 
@@ -131,10 +133,11 @@ def page_notebook(
         if is_code: _fold(cell)
         source = link_code(cell.source, names) if names and not is_code else cell.source
         cells.append(_plain_cell(cell, source, _show_outputs(cell.get("outputs", [])) if is_code else None))
-    return {"cells": cells, "metadata": {"kernelspec": _KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": cells, "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
-_KERNEL = {"display_name": "python3", "language": "python", "name": "python3"}
+_METADATA = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"},
+             "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 
 
 def _plain_cell(cell, source: str, outputs: list | None) -> dict:

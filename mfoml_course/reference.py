@@ -191,7 +191,7 @@ def link_names(
                 bare.setdefault(name, []).append(f"{module}.{name}")
     return {**{name: found[0] for name, found in bare.items() if len(found) == 1}, **full}
 
-# %% ../nbs/api/41a_reference.ipynb #6f7793d2
+# %% ../nbs/api/41a_reference.ipynb #c96e13e5
 _CODE = re.compile(r"(?<![`\w\[{}])`([A-Za-z_][\w.]*)(\([^`]*\))?`(?!`|\]\()")
 
 
@@ -204,11 +204,11 @@ def link_code(
         target = names.get(found[1])
         return found[0] if target is None else f"{{py:obj}}`{found[1]}{found[2] or ''} <{target}>`"
 
-    lines, fence = [], ""
+    lines, open_fences = [], []  # the last is innermost: its marks, and whether it holds code
     for line in text.split("\n"):
-        opening = re.match(r"\s*(`{3,}|~{3,})(?!.*\{)", line) if not fence else None
-        skipped = bool(fence or opening) or line.startswith(("    ", "#")) or bool(re.match(r"\s*`{3,}", line))
-        if opening: fence = opening[1]
-        elif fence and line.strip() == fence: fence = ""
-        lines.append(line if skipped else _CODE.sub(link, line))
+        marks = re.match(r"\s*(`{3,}|~{3,})(.*)", line)
+        in_code = bool(open_fences) and open_fences[-1][1]
+        lines.append(line if marks or in_code or line.startswith(("    ", "#")) else _CODE.sub(link, line))
+        if marks and open_fences and marks[1] == open_fences[-1][0] and not marks[2].strip(): open_fences.pop()
+        elif marks and not in_code: open_fences.append((marks[1], not marks[2].startswith("{")))
     return "\n".join(lines)
