@@ -77,7 +77,7 @@ def write_report(root, out, results):
     except ImportError as error:
         click.echo(f'report:             left out, {error.name} is missing: python -m pip install -e ".[docs]"')
 
-# %% ../nbs/api/43_cli.ipynb #f6173ea9
+# %% ../nbs/api/43_cli.ipynb #bf619f55
 @main.command(epilog="Example: mfoml workshop --notebook 02_classic_ml --out results")
 @click.option("--notebook", "names", multiple=True, metavar="NAME", help="Run this notebook only (may be repeated).")
 @click.option(
@@ -99,10 +99,10 @@ def workshop(names, budget, out):
     results = run_workshop(root, out, names=names, budget=budget, report=show_cell, finished=show_result)
     click.echo(summary_table(results))
     click.echo(f"\nexecuted notebooks: {out}")
-    write_report(root, out, results)
     stopped = [result.error for result in results if result.result == "interrupted"]
     if stopped:
         sys.exit(128 + signal.Signals[stopped[0]])
+    write_report(root, out, results)
     sys.exit(any(result.result != "ok" for result in results))
 
 # %% ../nbs/api/43_cli.ipynb #55840199

@@ -1,5 +1,6 @@
 """What several tests need: the checkout, and small courses to run the commands on."""
 
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -14,13 +15,13 @@ def root():
 
 
 @pytest.fixture
-def make_course(tmp_path):
+def make_course(root, tmp_path):
     """Make a course of workshop notebooks: make_course(name=[cell, ...])."""
 
     def make(**notebooks):
         folder = tmp_path / "course"
         (folder / "nbs" / "workshop").mkdir(parents=True)
-        (folder / "settings.ini").write_text("[DEFAULT]\nlib_name = mfoml_course\n", encoding="utf-8")
+        shutil.copy(root / "settings.ini", folder)
         for name, sources in notebooks.items():
             cells = [new_markdown_cell(f"# {name}"), *map(new_code_cell, sources)]
             nbformat.write(new_notebook(cells=cells), folder / "nbs" / "workshop" / f"{name}.ipynb")

@@ -1,0 +1,138 @@
+"""The commands as real processes: what they print, leave behind and return, also when they fail or are interrupted."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from click.testing import CliRunner
+
+COMMAND = [sys.executable, "-c", "from mfoml_course.cli import main; main()"]
+WAITS = ["import os; print(os.getpid())", "import time; time.sleep(120)"]
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+
+
+def start(course, *args, **options):
+    return subprocess.Popen([*COMMAND, *args], cwd=course, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def run(course, *args):
+    done = start(course, *args)
+    printed, errors = done.communicate(timeout=300)
+    return done.returncode, printed, errors
+
+
+def outputs(path, cell):
+    """The text that a cell printed or returned in an executed notebook; markdown counts as a cell."""
+    found = nbformat.read(path, as_version=4).cells[cell].outputs
+    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in found)
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_workshop_runs_the_rest_after_a_failure(make_course):
+    course = make_course(
+        a_fails=["x = 0", "1 / x", "x"],
+        b_works=["import os, sys; print(os.environ['MFOML_BUDGET'], os.environ['PLOTLY_RENDERER'])", "sys.executable"],
+    )
+    before = files(course / "nbs")
+    code, printed, errors = run(course, "workshop", "--budget", "laptop", "--out", "results")
+    assert code == 1 and not errors
+    assert "FAILED a_fails, cell 2:\n    1 / x\n  ZeroDivisionError: division by zero" in printed
+    table = [line.split() for line in printed.splitlines() if line.startswith(("notebook ", "a_fails ", "b_works ")) and "(" not in line]
+    assert [(row[0], row[1], row[3]) for row in table] == [
+        ("notebook", "cells", "result"), ("a_fails", "1/3", "failed"), ("b_works", "2/2", "ok"),
+    ]
+    assert outputs(course / "results" / "b_works.ipynb", 1).strip() == "laptop plotly_mimetype"
+    assert outputs(course / "results" / "b_works.ipynb", 2).strip("'") == sys.executable.replace("\\", "\\\\")
+    assert "ZeroDivisionError" in (course / "results" / "report" / "workshop" / "a_fails.html").read_text(encoding="utf-8")
+    assert files(course / "nbs") == before
+
+    # A second run would overwrite the first's files, but not one that was edited since.
+    copy = course / "results" / "b_works.ipynb"
+    copy.write_text("edited")
+    code, _, errors = run(course, "workshop", "--out", "results")
+    assert code == 1 and "changed since" in errors and copy.read_text() == "edited"
+
+
+def kernel_of(process):
+    """The kernel's process id, printed by the notebook's first cell, once the second cell runs."""
+    for line in process.stdout:
+        if line.strip().startswith("1/"):
+            break
+    time.sleep(1)
+    [kernel] = [child for child in psutil.Process(process.pid).children() if "ipykernel" in " ".join(child.cmdline())]
+    return kernel
+
+
+@needs_signals
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_kernel_and_keeps_what_was_done(make_course, number, code):
+    course = make_course(a_waits=WAITS, b_never=["1"])
+    process = start(course, "workshop")
+    kernel = kernel_of(process)
+    process.send_signal(number)
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == code and "Traceback" not in errors
+    assert not kernel.is_running()
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.startswith(("a_waits", "b_never"))}
+    assert rows["a_waits"][0] == "1/2" and rows["a_waits"][-1] == "interrupted"
+    assert rows["b_never"] == ["0/1", "0.0", "not", "run"]
+    assert outputs(course / "mfoml-workshop" / "a_waits.ipynb", 1).strip() == str(kernel.pid)
+
+
+def test_the_test_command_fails_with_a_cell_and_leaves_the_course_as_it_was(make_course):
+    course = make_course(one=["x = 1", "assert x == 2"])
+    (course / "tests").mkdir()
+    (course / "tests" / "test_one.py").write_text(
+        "import os\nfrom hypothesis import given, strategies\n\n@given(strategies.integers())\ndef test_one(n):\n"
+        "    assert n == n and os.environ['IN_TEST'] == '1' and os.environ['MFOML_BUDGET'] == 'smoke'\n"
+    )
+    before = files(course)
+    code, printed, _ = run(course, "test")
+    assert code == 1 and "1 failed, 2 passed" in printed.strip().splitlines()[-1]
+    assert files(course) == before
+
+
+@needs_signals
+def test_ctrl_c_ends_the_tests(make_course):
+    course = make_course(one=WAITS)
+    process = start(course, "test", "-n0", start_new_session=True)
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=300)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("command", ["lab", "docs --serve"])
+def test_a_used_port_is_told(make_course, command):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, _, errors = run(make_course(), *command.split(), "--port", str(port))
+    assert code == 1 and f"port {port} is in use" in errors and f"mfoml {command} --port" in errors
+
+
+def test_a_broken_notebook_file_is_told(make_course):
+    course = make_course(one=["1"])
+    (course / "nbs" / "workshop" / "two.ipynb").write_text("not json")
+    code, _, errors = run(course, "workshop")
+    assert code == 1 and "two.ipynb cannot be read as a notebook" in errors
+    assert not (course / "mfoml-workshop").exists()
+
+
+@pytest.mark.parametrize("statuses, code", [(["ok", "warn"], 0), (["ok", "fail", "warn"], 1)])
+def test_the_doctor_fails_only_for_what_breaks(monkeypatch, statuses, code):
+    from mfoml_course import doctor
+    from mfoml_course.cli import main
+
+    findings = [doctor.Check(f"part {i}", status, "found", "" if status == "ok" else "do it") for i, status in enumerate(statuses)]
+    monkeypatch.setattr(doctor, "CHECKS", (lambda: findings,))
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == code and result.output.count("mend: do it") == len(statuses) - 1

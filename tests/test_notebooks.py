@@ -1,0 +1,101 @@
+"""Rules that hold for every notebook and for the code that they export."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(path for path in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+MODULES = sorted(path for path in (ROOT / "mfoml_course").glob("*.py") if path.name not in ("__init__.py", "_modidx.py"))
+OF_A_MACHINE = re.compile(r"/home/\w|/Users/\w|/root/|/work/|/tmp/\w|[A-Z]:\\\\Users")
+
+
+def text(cell):
+    return "".join(cell["source"])
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "nbs").as_posix())
+def notebook(request):
+    return json.loads(request.param.read_text(encoding="utf-8"))
+
+
+def test_notebook_is_clean(notebook):
+    assert "widgets" not in notebook["metadata"], "GitHub shows such a notebook as invalid"
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    for cell in notebook["cells"]:
+        assert cell.get("execution_count") is None and not cell["metadata"]
+        outputs = cell.get("outputs", [])
+        assert all(output.get("execution_count") is None for output in outputs)
+        assert len(json.dumps(outputs)) < 1e6, f"outputs of more than 1 MB: {text(cell)[:80]}"
+        assert not OF_A_MACHINE.search(text(cell) + json.dumps(outputs)), f"a path of one machine: {text(cell)[:80]}"
+
+
+def test_notebook_opens_with_title_and_summary(notebook):
+    opening = "\n\n".join(text(cell) for cell in notebook["cells"][:2])
+    assert re.match(r"# \S.*\n+> \S", opening), "expected '# Title' and '> what it does'"
+    titles = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown" and re.match(r"# ", text(cell))]
+    assert len(titles) == 1, "one H1 a notebook"
+
+
+def test_notebook_links_lead_somewhere(request, notebook):
+    folder = request.node.callspec.params["notebook"].parent
+    for cell in notebook["cells"]:
+        for target in re.findall(r"\]\((?![a-z]+:|#|/)([^)#\s]+)", text(cell)) if cell["cell_type"] == "markdown" else []:
+            assert (folder / target).exists(), f"dead link {target}"
+
+
+def notebook_numbers():
+    """Module name -> the number that its notebook's file name begins with."""
+    numbers = {}
+    for path in (ROOT / "nbs" / "api").glob("*.ipynb"):
+        code = [text(cell) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        name = re.search(r"^#\s*\|\s*default_exp\s+(\S+)", "\n".join(code), re.MULTILINE)
+        if name:
+            numbers[name[1]] = path.stem.split("_")[0]
+    return numbers
+
+
+def imported(tree):
+    """The modules of this package that the tree imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mfoml_course."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.ImportFrom) and node.module == "mfoml_course":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("mfoml_course."))
+
+
+@pytest.fixture(params=MODULES, ids=lambda path: path.stem)
+def module(request):
+    return request.param.stem, ast.parse(request.param.read_text(encoding="utf-8"))
+
+
+def test_imports_point_to_lower_numbers(module):
+    numbers, (name, tree) = notebook_numbers(), module
+    assert [other for other in imported(tree) if other in numbers and numbers[other] >= numbers[name]] == []
+
+
+FORBIDDEN_CALLS = {"eval", "exec", "exit", "quit", "print", "input"}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal"}
+
+
+def test_exported_code_keeps_the_rules(module):
+    name, tree = module
+    for node in ast.walk(tree):
+        where = f"{name}.py line {getattr(node, 'lineno', 0)}: "
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in FORBIDDEN_CALLS, where + node.func.id
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            call = ast.unparse(node.func)
+            assert call != "sys.exit" or name == "cli", where + call
+            assert not re.fullmatch(r"(np|numpy)\.random\.(seed|rand|randn|randint|normal|uniform|choice|shuffle|permutation)", call), where + call
+            assert not re.fullmatch(r"(torch|random)\.(manual_seed|seed)", call), where + call
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not modules & (FORBIDDEN_MODULES | {"*"}), where + ast.unparse(node)
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), where + "bare except"
+        assert not isinstance(node, ast.Global), where + "global"
