@@ -67,22 +67,27 @@ def square_axes(
         axis.update(visible=False, autorange="reversed", scaleanchor=axis.plotly_name.replace("yaxis", "x"), constrain="domain", constraintoward="top")
     figure.update_xaxes(visible=False, constrain="domain")
 
-# %% ../nbs/api/32_picture_plots.ipynb #ea87dd16
+# %% ../nbs/api/32_picture_plots.ipynb #e2f8d81b
 def add_slider(
     figure,         # its last len(captions) traces are the slider's steps; changed in place
     labels,         # (n_steps,) what the slider's ticks say
     captions,       # (n_steps,) what the title says at each step
-) -> go.Figure:     # the same figure, its last step shown
+    *,
+    start=-1,       # the step shown at first
+) -> go.Figure:     # the same figure
     "Turn the last traces of a figure into the steps of a slider that needs no kernel."
     n_fixed, n_steps = len(figure.data) - len(captions), len(captions)
+    if not -n_steps <= start < n_steps:
+        raise ValueError(f"expected start to be one of the {n_steps} steps, got {start}")
+    start %= n_steps
     shown = [[True] * n_fixed + [i == k for i in range(n_steps)] for k in range(n_steps)]
     steps = [dict(label=str(label), method="update", args=[{"visible": visible}, {"title.text": caption}])
              for label, caption, visible in zip(labels, captions, shown)]
     for i, trace in enumerate(figure.data[n_fixed:]):
-        trace.visible = i == n_steps - 1
+        trace.visible = i == start
     slider = dict(
-        steps=steps, active=n_steps - 1, currentvalue_visible=False, font_color=INK, tickcolor=INK, bgcolor=GRID, bordercolor=INK, pad_t=64)
-    return figure.update_layout(sliders=[slider], title_text=captions[-1])
+        steps=steps, active=start, currentvalue_visible=False, font_color=INK, tickcolor=INK, bgcolor=GRID, bordercolor=INK, pad_t=64)
+    return figure.update_layout(sliders=[slider], title_text=captions[start])
 
 
 def caption_steps(
@@ -103,7 +108,7 @@ def tell_steps(
     return (f"Slider over the number of wavelets, M from {n_terms[0]} to {n_terms[-1]} in {len(n_terms)} steps; "
             f"first step: {captions[0]}; last step: {captions[-1]}")
 
-# %% ../nbs/api/32_picture_plots.ipynb #bcb6a335
+# %% ../nbs/api/32_picture_plots.ipynb #10948543
 def plot_sum_slider(
     x,                  # (n,) increasing
     sums,               # (n_steps, n) the M-term sum at x for each M
@@ -112,6 +117,7 @@ def plot_sum_slider(
     truth=None,         # (n,) the function behind the data
     points=None,        # (x, y) of samples drawn as dots
     errors=None,        # (n_steps,) written into the caption
+    start=-1,           # the step shown at first
     title="M-term sum", x_title="x", y_title="y",
 ) -> go.Figure:         # a slider over M
     "M-term sums in one variable, with a slider over M."
@@ -133,14 +139,15 @@ def plot_sum_slider(
     alt = f"{tell_steps(n_terms, captions)}; the last sum runs from {sums[-1].min():.3g} to {sums[-1].max():.3g}."
     finish_figure(figure, alt, title=title, x_title=x_title, y_title=y_title, height=460)
     figure.update_yaxes(range=np.array([seen.min(), seen.max()]) + .06 * np.ptp(seen) * np.array([-1, 1]))
-    return add_slider(figure, n_terms, captions)
+    return add_slider(figure, n_terms, captions, start=start)
 
-# %% ../nbs/api/32_picture_plots.ipynb #c624f7a4
+# %% ../nbs/api/32_picture_plots.ipynb #b54a4b1d
 def plot_image_slider(
     images,             # (n_steps, height, width) the M-term sum on a grid for each M
     n_terms,            # (n_steps,) the M of each step
     *,
     errors=None,        # (n_steps,) written into the caption
+    start=-1,           # the step shown at first
     limits=(0, 1),      # values drawn darkest and lightest
     grey=True,          # grey levels for photographs, else the sequential colours
     title="M-term sum", height=480,
@@ -152,4 +159,4 @@ def plot_image_slider(
     square_axes(figure)
     captions = caption_steps(n_terms, errors, title)
     alt = f"{tell_steps(n_terms, captions)}; each step is an image of {images.shape[1]} by {images.shape[2]} pixels."
-    return add_slider(finish_figure(figure, alt, title=title, height=height), n_terms, captions)
+    return add_slider(finish_figure(figure, alt, title=title, height=height), n_terms, captions, start=start)

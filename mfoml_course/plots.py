@@ -33,7 +33,7 @@ def tell_marks(
     "The marks as a sentence."
     return f" Marked: {spell(marks.keys(), marks.values())}." if marks else ""
 
-# %% ../nbs/api/30_plots.ipynb #67699181
+# %% ../nbs/api/30_plots.ipynb #07023711
 def plot_lines(
     x,              # (n,) horizontal axis
     curves,         # (n,), or dict of name -> (n,)
@@ -48,15 +48,16 @@ def plot_lines(
     x = check_values("x", x)
     curves = check_named("curves", curves, length=len(x))
     figure = go.Figure()
-    if points is not None:
-        px = check_values("points[0]", points[0])
-        py = check_values("points[1]", points[1], length=len(px))
-        figure.add_scatter(x=px, y=py, mode="markers", name="samples", marker=dict(size=4, color=INK, opacity=.5))
     for i, (name, y) in enumerate(curves.items()):
         line = dict(color=COLORS[i % 6], dash=DASHES[i % 6], shape="hv" if name in steps else "linear")
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
+    if points is not None:
+        px = check_values("points[0]", points[0])
+        py = check_values("points[1]", points[1], length=len(px))
+        dots = dict(size=8 if len(px) <= 50 else 4, color=INK, opacity=.6)
+        figure.add_scatter(x=px, y=py, mode="markers", name="samples", marker=dots)
     draw_marks(figure, marks)
-    figure.update_xaxes(type="log" if log_x else None).update_yaxes(type="log" if log_y else None)
+    figure.update_xaxes(type="log" if log_x else None, minorloglabels="none").update_yaxes(type="log" if log_y else None, minorloglabels="none")
     ends = "; ".join(f"{name or 'the curve'} goes from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves.items())
     alt = f"Line chart of {y_title} against {x_title}, from {x[0]:.3g} to {x[-1]:.3g}: {ends}."
     return finish_figure(figure, alt + tell_marks(marks), title=title, x_title=x_title, y_title=y_title)
@@ -87,7 +88,7 @@ def plot_importance(
     alt = "; ".join(f"{name or x_title}: {spell(features[order], values[order])}" for name, values in importance.items())
     return finish_figure(figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, height=116 + 24 * len(order))
 
-# %% ../nbs/api/30_plots.ipynb #8420b3fc
+# %% ../nbs/api/30_plots.ipynb #1806846a
 def thin_ranks(
     n,              # how many there are
     *,
@@ -114,7 +115,7 @@ def plot_norms(
         figure.add_scatter(x=ranks + 1, y=positive[ranks], name=name, mode="lines", line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]))
         alt.append(f"{name} {len(positive)} non-zero norms from {positive[0]:.3g} down to {positive[-1]:.3g}, "
                    f"{np.sum(values == 0)} zeros".strip())
-    figure.update_xaxes(type="log", dtick=1).update_yaxes(type="log", exponentformat="e")
+    figure.update_xaxes(type="log", dtick=1).update_yaxes(type="log", exponentformat="e", minorloglabels="none")
     alt = f"Log-log chart of wavelet norms by rank: {'; '.join(alt)}."
     return finish_figure(figure, alt, title=title, x_title="rank m", y_title="norm")
 
