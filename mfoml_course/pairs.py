@@ -144,7 +144,7 @@ def scale_medians(
     median = [lower_quantile(energy[bins == b]) if count[b] else np.nan for b in range(n_bins)]
     return np.array(median), count, cover
 
-# %% ../nbs/api/05a_pairs.ipynb #c9c577a6
+# %% ../nbs/api/05a_pairs.ipynb #5830e83e
 def noise_energy(
     energy: np.ndarray, # (n_bins,) log2 of the median d^2, finest first
     count: np.ndarray,  # (n_bins,) pairs a tree
@@ -154,10 +154,10 @@ def noise_energy(
     used = np.flatnonzero(count >= 6)
     if len(used) < 3 or cover[used[0]] < .7: return None
     e = energy[used]
-    fall = -np.diff(e) / np.diff(used)        # finest first; negative: energy falls towards fine scales
-    fall, before = -fall[0], -np.median(fall[1:5])
+    falls = np.diff(e) / np.diff(used)        # finest first
+    fall, before = falls[0], np.median(falls[1:5])
     if fall < .75: return float(e[0])
-    if fall > 1.25 or fall > .65*before: return None
+    if fall > .72*before: return None
     noise = 2.0**e[0] - 2.0**(e[2] - 2*min(before, 3.5))
     return float(np.log2(noise)) if noise > .1 * 2.0**e[0] else None
 
