@@ -6,7 +6,7 @@ Docs: https://mfoml.github.io/mfoml_course/api/functions.html.md"""
 
 # %% auto #0
 __all__ = ['smoothness_from_counts', 'KnownFunction', 'weierstrass', 'fractional_brownian', 'wave_field', 'lacunary_exponents',
-           'lacunary_positions', 'lacunary_sum', 'lacunary_tree', 'hash_noise', 'curve_in_ten', 'sheet_in_five',
+           'lacunary_cells', 'lacunary_sum', 'lacunary_tree', 'hash_noise', 'curve_in_ten', 'sheet_in_five',
            'known_smoothness']
 
 # %% ../nbs/api/00a_functions.ipynb #dc6f8934
@@ -91,7 +91,7 @@ def wave_field(
         total += 2.0**(-hurst*k) * waves.mean(1)
     return total
 
-# %% ../nbs/api/00a_functions.ipynb #ae7064b7
+# %% ../nbs/api/00a_functions.ipynb #0ba08acf
 def lacunary_exponents(
     alpha: float, # the index wanted, above -1/2
 ) -> tuple[float, float]: # (gamma, s) with (s + 1/2)/gamma - 1/2 = alpha and gamma <= 1
@@ -100,15 +100,19 @@ def lacunary_exponents(
     s = min(alpha, .5)
     return (s + .5) / (alpha + .5), s
 
-def lacunary_positions(
-    level: int,   # l >= 0; the level has 2^l cells
-    gamma: float, # in (0, 1]
-) -> np.ndarray: # (round(2^(gamma l)),) integer cells in [0, 2^l), evenly spread
-    "The active cells of one level."
-    n_active = int(round(2.0**(gamma*level)))
-    return ((np.arange(n_active) + .5) * 2**level / n_active).astype(int)
+def lacunary_cells(
+    n_levels: int, # levels l = 0 .. n_levels - 1; level l has 2^l cells
+    gamma: float,  # in (0, 1]
+) -> list[np.ndarray]: # level l: (about 2^(gamma l),) integer cells in [0, 2^l)
+    "The active cells: on each level evenly chosen among the children of those above."
+    cells = [np.zeros(1, dtype=int)]
+    for level in range(1, n_levels):
+        children = (2*cells[-1][:, None] + [0, 1]).ravel()
+        n_active = min(int(round(2.0**(gamma*level))), len(children))
+        cells.append(children[((np.arange(n_active) + .5) * len(children) / n_active).astype(int)])
+    return cells
 
-# %% ../nbs/api/00a_functions.ipynb #04c2136c
+# %% ../nbs/api/00a_functions.ipynb #53da4b93
 def lacunary_sum(
     t: np.ndarray,      # (n_samples,) in [0, 1]
     alpha: float, *,    # the index wanted
@@ -116,13 +120,13 @@ def lacunary_sum(
 ) -> np.ndarray: # (n_samples,)
     "A lacunary Haar sum of critical index `alpha`."
     (gamma, s), total = lacunary_exponents(alpha), np.zeros(len(t))
-    for level in range(n_levels):
+    for level, cells in enumerate(lacunary_cells(n_levels, gamma)):
         half = np.minimum((t * 2**(level + 1)).astype(int), 2**(level + 1) - 1)
-        active = np.isin(half >> 1, lacunary_positions(level, gamma))
+        active = np.isin(half >> 1, cells)
         total += active * (1 - 2*(half & 1)) * 2.0**(-level*s)
     return total
 
-# %% ../nbs/api/00a_functions.ipynb #9190570b
+# %% ../nbs/api/00a_functions.ipynb #a17e7283
 def lacunary_tree(
     alpha: float, *,    # the index wanted
     n_levels: int = 14, # levels of Haar wavelets
@@ -133,8 +137,8 @@ def lacunary_tree(
     node = np.arange(1, 2**(n_levels + 1) - 1)  # heap order: children of i are 2i+1 and 2i+2
     depth = np.floor(np.log2(node + 1)).astype(int)
     coef = np.zeros(len(node))
-    for level in range(n_levels):
-        left = 2*(2**level - 1 + lacunary_positions(level, gamma))  # entry of the left child
+    for level, cells in enumerate(lacunary_cells(n_levels, gamma)):
+        left = 2*(2**level - 1 + cells)         # entry of the left child
         coef[left], coef[left + 1] = 2.0**(-level*s), -2.0**(-level*s)
     return dict(tree=np.zeros_like(node), node=node, parent=(node - 1)//2, feature=np.zeros_like(node),
                 measure=2.0**-depth, n_samples=n_leaf * 2**(n_levels - depth), coef=coef[:, None])
@@ -225,7 +229,7 @@ def _manifolds():
         KnownFunction("sheet-in-5d", 2, g, 1/2, "smooth on a surface: 2 variables", embed=sheet_in_five),
     ]
 
-# %% ../nbs/api/00a_functions.ipynb #df4dc596
+# %% ../nbs/api/00a_functions.ipynb #03de3dbb
 def _lacunary_functions():
     "Haar sums of chosen index."
     why = "2^(gamma l) Haar terms of norm 2^(-l(s+1/2)), gamma = {:.2f}, s = {:.2f}"
@@ -239,7 +243,7 @@ def _saturated_functions():
         KnownFunction("step", 1, lambda X: (X[:, 0] > .37) * 1., np.inf, "one jump: one split says it all"),
         KnownFunction("boxes-2d", 2, boxes, np.inf, "boxes parallel to the axes: finitely many splits"),
         KnownFunction("box-5d", 5, lambda X: np.all(X[:, :3] > .4, axis=1) * 1., np.inf, "a box in 3 of 5 variables: three splits"),
-        KnownFunction("constant", 2, lambda X: np.full(len(X), 3.), np.inf, "no wavelet at all"),
+        KnownFunction("stairs-3d", 3, lambda X: np.floor(4*X[:, 1]) + (X[:, 2] > .6), np.inf, "stairs in one variable and a jump: finitely many splits"),
     ]
 
 def _noisy_functions():
@@ -254,7 +258,6 @@ def _noisy_functions():
                       "smooth, 2 variables, above the crossover scale", noise=.1),
     ]
 
-# %% ../nbs/api/00a_functions.ipynb #40d7a1f5
 def known_smoothness() -> list[KnownFunction]: # about forty entries, names unique
     "All test functions with their true critical index."
     return [*_smooth_functions(), *_rough_functions(), *_indicators(), *_manifolds(),
