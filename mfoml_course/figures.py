@@ -15,8 +15,8 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 
-# %% ../nbs/api/29_figures.ipynb #a8b3cd48
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#BF8400", "#3A9BD4"]
+# %% ../nbs/api/29_figures.ipynb #778793fb
+COLORS = ["#0073A6", "#BA4600", "#00A54E", "#AA788C", "#D57B00", "#3A96F8"]
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]
 SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x"]
 INK = "#7B7B7B"

@@ -62,7 +62,7 @@ def plot_lines(
     alt = f"Line chart of {y_title} against {x_title}, from {x[0]:.3g} to {x[-1]:.3g}: {ends}."
     return finish_figure(figure, alt + tell_marks(marks), title=title, x_title=x_title, y_title=y_title)
 
-# %% ../nbs/api/30_plots.ipynb #c3c0103c
+# %% ../nbs/api/30_plots.ipynb #814ab43b
 def plot_importance(
     importance,         # (n_features,), or dict of model -> (n_features,)
     features=None,      # (n_features,) names; feature 0, feature 1, ... if absent
@@ -84,7 +84,7 @@ def plot_importance(
         error = dict(array=spread[name][order], color=INK, thickness=1.5) if name in spread else None
         bar = go.Bar(x=values[order], y=features[order], orientation="h", name=name, error_x=error, showlegend=False)
         figure.add_trace(bar.update(marker_color=COLORS[i % 6]), row=1, col=i + 1)
-    figure.update_yaxes(autorange="reversed").update_xaxes(nticks=4)
+    figure.update_yaxes(autorange="reversed").update_xaxes(nticks=3)
     alt = "; ".join(f"{name or x_title}: {spell(features[order], values[order])}" for name, values in importance.items())
     return finish_figure(figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, height=116 + 24 * len(order))
 
