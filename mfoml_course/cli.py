@@ -6,15 +6,16 @@ Docs: https://mfoml.github.io/mfoml_course/api/cli.html.md"""
 
 # %% auto #0
 __all__ = ['COLORS', 'CourseGroup', 'main', 'show_cell', 'show_result', 'write_report', 'workshop', 'test', 'check_port', 'lab',
-           'docs', 'doctor']
+           'write_readme_files', 'docs', 'doctor']
 
-# %% ../nbs/api/43_cli.ipynb #a258f5d9
+# %% ../nbs/api/43_cli.ipynb #bf3d67f1
 import sys
 from pathlib import Path
 
 import click
 
 from . import __version__
+from .commands import collapse, probe, train
 from .course import CourseError, find_course
 
 # %% ../nbs/api/43_cli.ipynb #9a040567
@@ -28,7 +29,7 @@ class CourseGroup(click.Group):
         except CourseError as error:
             raise click.ClickException(str(error)) from error
 
-# %% ../nbs/api/43_cli.ipynb #ba91d2dd
+# %% ../nbs/api/43_cli.ipynb #852d5ffe
 @click.group(cls=CourseGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Help on one: mfoml workshop --help")
 @click.version_option(__version__, prog_name="mfoml")
 def main():
@@ -41,6 +42,7 @@ def main():
       mfoml lab                               open the start page in JupyterLab
       mfoml test                              test every notebook
       mfoml doctor                            check the environment
+      mfoml train mnist1d-conv                train a network of the lecture
     """
 
 # %% ../nbs/api/43_cli.ipynb #1aaee6ae
@@ -152,14 +154,28 @@ def lab(port, no_browser):
     }
     LabApp.launch_instance([f"--{name}={value}" for name, value in options.items()])
 
-# %% ../nbs/api/43_cli.ipynb #4d31943e
+# %% ../nbs/api/43_cli.ipynb #ba320cbf
+def write_readme_files(root):
+    """Write README.md and its pictures, and say which files were written."""
+    from mfoml_course.readme import write_readme
+
+    try:
+        for path in write_readme(root):
+            click.echo(f"wrote {path}")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise CourseError(str(error)) from error
+
+# %% ../nbs/api/43_cli.ipynb #8bebde26
 @main.command(epilog="Example: mfoml docs --serve --port 8001")
 @click.option("--out", default="mfoml-docs", show_default=True, type=click.Path(path_type=Path), help="Folder for the pages.")
 @click.option("--serve", "show", is_flag=True, help="Serve the pages on this machine until Ctrl-C.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve.")
-def docs(out, show, port):
+@click.option("--readme", is_flag=True, help="Write README.md from nbs/index.ipynb instead.")
+def docs(out, show, port, readme):
     """Build the course's site from the notebooks."""
     root = find_course()
+    if readme:
+        return write_readme_files(root)
     if show:
         check_port(port, "docs --serve")
     try:
@@ -195,3 +211,7 @@ def doctor():
             failed += finding.status == "fail"
     click.echo(f"\n{failed} to mend" if failed else "\nready for the course")
     sys.exit(bool(failed))
+
+# %% ../nbs/api/43_cli.ipynb #2c0863ed
+for command in (train, probe, collapse):
+    main.add_command(command)
