@@ -120,7 +120,7 @@ def fold_lines(
 
     return _BLOCK.sub(lambda found: found[1] + "".join(map(block, found[2].splitlines(True))) + found[3], body)
 
-# %% ../nbs/api/42_site.ipynb #125b0493
+# %% ../nbs/api/42_site.ipynb #1528fb2a
 def _connect(app, sources: Sources, progress: Callable[[str], None]) -> None:
     "Tell of each page; give the templates the addresses of its notebook; link the calls in its code."
     def read(app, page, source): progress(f"read {page}")
@@ -131,14 +131,14 @@ def _connect(app, sources: Sources, progress: Callable[[str], None]) -> None:
         context["notebook_download"] = context["pathto"](f"notebooks/{page}.ipynb", 1)
         context["notebook_edit"] = f"{sources.edit}{page}.ipynb" if sources.edit else ""
         objects = app.env.domaindata["py"]["objects"]
-        urls = {name: context["pathto"](objects[full].docname) + f"#{objects[full].node_id}"
+        urls = {name: context["pathto"](objects[full].docname).rstrip("#") + f"#{objects[full].node_id}"
                 for name, full in sources.names.items() if full in objects and "." not in name}
         context["body"] = fold_lines(link_calls(context["body"], urls))
 
     app.connect("source-read", read)
     app.connect("html-page-context", write, priority=400)  # before the theme drops what renders empty
 
-# %% ../nbs/api/42_site.ipynb #53651fc0
+# %% ../nbs/api/42_site.ipynb #d5a5558c
 _UNUSED = ("mml-*.js", "node-main.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-full*.js", "latest.js", "output/svg*", "adaptors")
 
 
@@ -179,6 +179,7 @@ def build_pages(
     if strict and warnings: raise RuntimeError(f"the pages were not built, Sphinx warns:\n{warnings}")
     for pattern in _UNUSED:
         for path in (built / "_static" / "mathjax").glob(pattern): shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (built / ".buildinfo").unlink(missing_ok=True)  # a digest of this run's temporary folder
     if out.exists(): shutil.rmtree(out)
     shutil.copytree(built, out)
     return out / "index.html"

@@ -48,12 +48,15 @@
   const draw = async (element) => {
     const figure = element.mfomlFigure;
     element.mfomlWidth = element.clientWidth;
+    element.mfomlDrawing = (element.mfomlDrawing || 0) + 1;  // what is under way: a theme and a width may change at once
+    element.dataset.state = "drawing";
     try {
       await Plotly.react(element.querySelector(".mfoml-plot"), {
-        data: structuredClone(figure.data), layout: layoutFor(element, figure), frames: figure.frames || [],
+        data: figure.data, layout: layoutFor(element, figure), frames: figure.frames || [],
         config: { displaylogo: false, responsive: false },
       });
-      element.dataset.state = "drawn";
+      element.mfomlDrawing -= 1;
+      if (!element.mfomlDrawing) element.dataset.state = "drawn";
     } catch (error) {
       element.dataset.state = "failed";
       console.error("a figure could not be drawn", error);
