@@ -62,10 +62,10 @@ COLLAPSE_PRESETS = {
     "mnist1d-conv": dict(dataset="mnist1d", network="conv1d", lr=0.05, layers=CONV_LAYERS, width=24),
 }
 
-# %% ../nbs/api/18_experiments.ipynb #cb1271a1
+# %% ../nbs/api/18_experiments.ipynb #5fbaa9eb
 BUDGETS = {
     "smoke": dict(epochs=3, n_train=300, n_test=200, width=4, shrink=2, batch_size=32, stand_in=True),
-    "laptop": dict(epochs=24, n_train=1000, n_test=1000, width=8, shrink=2, batch_size=32, stand_in=True),
+    "laptop": dict(epochs=16, n_train=1000, n_test=1000, width=8, shrink=2, batch_size=32, stand_in=True),
     "gpu": {},
 }
 CONV1D_BUDGETS = {"smoke": dict(epochs=4, n_train=500, n_test=250, batch_size=32), "laptop": dict(epochs=60), "gpu": {}}
