@@ -136,7 +136,7 @@ def check_port(port, command):
             f"stop it, or choose another port, as in mfoml {command} --port {port + 1 if port < 65535 else port - 1}"
         )
 
-# %% ../nbs/api/43_cli.ipynb #48e93e57
+# %% ../nbs/api/43_cli.ipynb #486ce5d9
 @main.command(epilog="Example: mfoml lab --port 8890 --no-browser")
 @click.option("--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
@@ -148,6 +148,7 @@ def lab(port, no_browser):
 
     options = {
         "ServerApp.root_dir": root, "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.ip": "127.0.0.1",
+        "ServerApp.allow_root": True,  # in a container one often is root; only this machine is served, with a token
         "LabApp.default_url": "/lab/tree/nbs/index.ipynb", "ServerApp.open_browser": not no_browser,
         "ServerApp.kernel_spec_manager_class": "mfoml_course.kernel.CourseKernels",
         "LabApp.news_url": None, "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
