@@ -249,17 +249,24 @@ def evaluate(
         total += t.weight * (at_leaf if basis is None else np.einsum("ndo,nd->no", at_leaf, basis))
     return total
 
-# %% ../nbs/api/03_wavelets.ipynb #74875d52
+# %% ../nbs/api/03_wavelets.ipynb #07661ab0
 def m_term_sum(
     wavelets: Wavelets,
     forest,  # the forest that they came from
     X: np.ndarray,  # (n_samples, n_features)
     *,
     n_terms: int,  # how many of the largest wavelets are kept, 0 to n_wavelets
-) -> np.ndarray:  # (n_samples, n_outputs); a class is a point in the simplex
+) -> np.ndarray:  # (n_samples,) where the forest predicts one number, else (n_samples, n_outputs); a class is a point in the simplex
     "The M-term approximation: root means plus the n_terms wavelets of largest norm in the whole forest."
     X, nodes = check_features(X, wavelets.n_features), _own_nodes(wavelets, forest)
-    return evaluate(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
+    Y_hat = evaluate(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
+    return Y_hat[:, 0] if _predicts_numbers(forest, wavelets) else Y_hat
+
+
+def _predicts_numbers(forest, wavelets: Wavelets) -> bool:
+    "Whether the forest's own raw prediction is one number a sample: one output, and no vote in the simplex."
+    votes = hasattr(forest, "predict_proba") and np.allclose(wavelets.tree_weight, 1 / wavelets.n_trees) and not wavelets.offset.any()
+    return wavelets.root_mean.shape[1] == 1 and not votes
 
 # %% ../nbs/api/03_wavelets.ipynb #3648cb6e
 def root_terms(
