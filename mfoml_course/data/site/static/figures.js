@@ -11,6 +11,12 @@
     return merged;
   };
 
+  const wrap = (text, most) => text.split(" ").reduce((lines, word) => {
+    if (lines.length && (lines.at(-1) + " " + word).length <= most) lines[lines.length - 1] += " " + word;
+    else lines.push(word);
+    return lines;
+  }, []);
+
   // What the theme decides goes into the figure's template, so that a colour the author chose stays.
   const themed = (element) => {
     const text = getComputedStyle(element).color;
@@ -39,6 +45,12 @@
     if (element.clientWidth < NARROW) {
       const wide = layout.margin || layout.template.layout.margin || {};
       layout.margin = { ...wide, l: Math.min(wide.l ?? 48, 48), r: Math.min(wide.r ?? 12, 12) };
+      if (layout.title?.text) {  // a title longer than the figure goes on below
+        const size = layout.title.font?.size ?? layout.template.layout.title?.font?.size ?? 17;
+        const lines = wrap(layout.title.text, Math.floor((element.clientWidth - 16) / (size * 0.52)));
+        layout.title.text = lines.join("<br>");
+        layout.margin.t = (wide.t ?? 56) + (lines.length - 1) * size * 1.3;
+      }
       const legend = { ...(layout.template.layout.legend || {}), ...(layout.legend || {}) };
       if (legend.orientation !== "h") layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
     }

@@ -1,0 +1,269 @@
+"""The site in a real browser: every page, two widths, two themes, no network; and JupyterLab on a workshop notebook."""
+
+import html.parser
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import pytest
+
+pytest.importorskip("myst_nb", reason="the docs extra is not installed")
+
+from mfoml_course.site import SECTIONS, build_site, serve
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ["index", *(f"{section}/{path.stem}" for section in SECTIONS for path in sorted((ROOT / "nbs" / section).glob("*.ipynb")))]
+PAGES = [*NOTEBOOKS, *(f"{section}/index" for section in SECTIONS), "genindex", "search"]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+PATIENCE = 90_000  # ms, for a machine that does much else
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The course's site, built once; building raises on any warning."""
+    return build_site(ROOT, tmp_path_factory.mktemp("site") / "pages").parent
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium, headless."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A tab, and what went wrong in it: errors in the console, failed requests, requests to the outside."""
+
+    def __init__(self, context, allowed=("file:", "data:", "blob:")):
+        self.tab, self.wrong = context.new_page(), []
+        self.tab.set_default_timeout(PATIENCE)
+        self.tab.on("console", lambda message: message.type == "error" and self.wrong.append(f"console: {message.text}"))
+        self.tab.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        self.tab.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}"))
+        self.tab.on("request", lambda request: request.url.startswith(allowed) or self.wrong.append(f"outside: {request.url}"))
+
+
+@pytest.fixture(scope="module")
+def watched(browser):
+    """One tab for all pages."""
+    with browser.new_context(viewport=WIDE, color_scheme="light") as context:
+        yield Watched(context)
+
+
+READY = """() => [...document.querySelectorAll('.mfoml-figure')].every(figure =>
+        figure.dataset.state === 'drawn' && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
+    && [...document.querySelectorAll('.math')].every(formula => formula.querySelector('mjx-container'))"""
+
+# Everything that can be wrong with a page as it stands, in words.
+PROBLEMS = r"""theme => {
+    const wrong = [], article = document.querySelector('article') || document.body, width = document.documentElement.clientWidth;
+    const name = element => element.tagName.toLowerCase() + '.' + (element.getAttribute('class') || '').trim().replace(/\s+/g, '.');
+    if (document.documentElement.dataset.theme !== theme) wrong.push(`theme is ${document.documentElement.dataset.theme}`);
+    if (document.documentElement.scrollWidth > width + 1) {
+        const wide = [...article.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > width + 1).slice(0, 3);
+        wrong.push(`page overflows by ${document.documentElement.scrollWidth - width}: ${wide.map(name)}`);
+    }
+    for (const formula of document.querySelectorAll('mjx-merror, [data-mjx-error]')) wrong.push(`formula: ${formula.textContent}`);
+    const prose = article.cloneNode(true);
+    prose.querySelectorAll('pre, code, script, .math, .mfoml-figure').forEach(e => e.remove());
+    const raw = prose.textContent.match(/\$\$|\\\(|\\\[|\\begin\{|\$[^$\s][^$]*[\\_^][^$]*\$/);
+    if (raw) wrong.push(`a formula was left as text near: ${prose.textContent.substr(raw.index, 60)}`);
+    for (const image of article.querySelectorAll('img')) {
+        if (!image.complete || !image.naturalWidth) wrong.push(`no picture: ${image.src}`);
+        if (!image.alt.trim()) wrong.push(`a picture without words: ${image.src}`);
+    }
+    [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
+        const say = text => wrong.push(`figure ${number + 1}: ${text}`);
+        if (figure.getAttribute('role') !== 'img' || !figure.getAttribute('aria-label')?.trim()) say('no alternative text');
+        const svg = figure.querySelector('svg.main-svg'), box = svg?.getBoundingClientRect(), column = figure.getBoundingClientRect();
+        if (!svg || box.width < 100 || box.height < 100) return say('empty');
+        if (!figure.querySelector('.overplot path, .overplot image, .imagelayer image, .gl-container canvas, .pielayer path, .polarlayer path')) say('nothing drawn');
+        if (Math.abs(box.width - column.width) > 2 || column.right > width + 1) say(`${box.width} wide in a column of ${column.width}`);
+        const words = figure.querySelectorAll('.gtitle, .xtitle, .ytitle, .legendtext, .xtick text, .ytick text');
+        for (const word of words) {
+            const at = word.getBoundingClientRect();
+            if (at.width && (at.left < box.left - 4 || at.right > box.right + 4 || at.top < box.top - 4 || at.bottom > box.bottom + 4))
+                say(`"${word.textContent}" is cut off`);
+        }
+        const tick = figure.querySelector('.xtick text');
+        if (tick && getComputedStyle(tick).fill !== getComputedStyle(figure).color) say(`axis in ${getComputedStyle(tick).fill} on ${theme}`);
+    });
+    return wrong;
+}"""
+
+
+ALL_STATES = ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark"), (NARROW, "light"))
+THOROUGHLY = ("index", "workshop/02_classic_ml", "api/08_forest")  # all four; the others wide and light, narrow and dark: that is half the time
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(watched, site, page):
+    """A page at both widths and in both themes, opened from the disk."""
+    tab, found = watched.tab, {}
+    watched.wrong.clear()
+    tab.set_viewport_size(WIDE)
+    tab.goto((site / f"{page}.html").as_uri())
+    for size, theme in ALL_STATES if page in THOROUGHLY else ALL_STATES[::2]:
+        tab.set_viewport_size(size)
+        tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        tab.wait_for_function(READY)
+        if problems := tab.evaluate(PROBLEMS, theme):
+            found[f"{size['width']} px, {theme}"] = problems
+    assert found == {} and watched.wrong == []
+
+
+def test_a_phone_and_a_switch(browser, site):
+    """The start page opened on a phone in the dark; then the theme's button."""
+    with browser.new_context(viewport=NARROW, color_scheme="dark") as context:
+        watched = Watched(context)
+        watched.tab.goto((site / "index.html").as_uri())
+        watched.tab.wait_for_function(READY)
+        assert watched.tab.evaluate(PROBLEMS, "dark") == []
+        watched.tab.set_viewport_size(WIDE)
+        watched.tab.locator(".theme-switch-button").first.click()
+        watched.tab.locator("[data-bs-theme-value=light], [data-mode-value=light]").first.click()
+        watched.tab.wait_for_function(READY)
+        assert watched.tab.evaluate(PROBLEMS, "light") == [] and watched.wrong == []
+
+
+def test_search_and_copy(browser, site):
+    """Served on loopback: search finds a function, and a code cell has a button that copies it."""
+    addresses, answered = [], threading.Event()
+    ready = lambda url: (addresses.append(url), answered.set())
+    threading.Thread(target=serve, args=(site, 0), kwargs={"ready": ready}, daemon=True).start()
+    assert answered.wait(30)
+    with browser.new_context(viewport=WIDE, permissions=["clipboard-read", "clipboard-write"]) as context:
+        watched = Watched(context, allowed=(addresses[0], "data:", "blob:"))
+        watched.tab.goto(f"{addresses[0]}search.html?q=simplex_vertices")
+        watched.tab.wait_for_selector("#search-results li a")
+        targets = watched.tab.eval_on_selector_all("#search-results li a", "links => links.map(link => link.getAttribute('href'))")
+        assert any("api/01_simplex.html" in target for target in targets)
+        watched.tab.goto(f"{addresses[0]}index.html")
+        watched.tab.hover(".cell_input >> nth=0")
+        watched.tab.click(".cell_input button.copybtn >> nth=0")
+        copied = watched.tab.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith("from sklearn.model_selection import train_test_split\n\nfrom mfoml_course") and "plot_importance(" in copied
+        assert watched.wrong == []
+
+
+class Links(html.parser.HTMLParser):
+    """A page's anchors, links and resources."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.anchors, self.links, self.resources = set(), set(), set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.anchors |= {values[key] for key in ("id", "name") if values.get(key)}
+        if tag == "a" and values.get("href"):
+            self.links.add(values["href"])
+        elif tag in ("script", "img", "iframe", "source", "link") and values.get("rel") not in ("index", "search", "next", "prev"):
+            self.resources |= {values[key] for key in ("src", "href") if values.get(key)}
+
+
+def test_links(site):
+    """No link of a page leads nowhere, and no page needs anything from outside."""
+    pages = {path.resolve(): Links(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+    dead, outside = set(), set()
+    for path, page in pages.items():
+        outside |= {f"{path.name}: {address}" for address in page.resources if re.match(r"(https?:)?//", address)}
+        for address in page.links | page.resources:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.is_file() or (parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors):
+                dead.add(f"{path.relative_to(site.resolve())}: {address}")
+    assert (dead, outside) == (set(), set())
+
+
+def test_library_pages_document_their_names(site):
+    """A library page has an entry with a table, links from code names, and links to edit and download it."""
+    page = (site / "api" / "01_simplex.html").read_text(encoding="utf-8")
+    assert 'id="mfoml_course.simplex.encode_labels"' in page and "<th" in page and ">shape<" in re.sub(r"</?p>", "", page)
+    assert "/edit/main/nbs/api/01_simplex.ipynb" in page and 'href="../notebooks/api/01_simplex.ipynb" download' in page
+    start = (site / "index.html").read_text(encoding="utf-8")
+    assert 'class="code-link" href="api/08_forest.html#mfoml_course.forest.WaveletForestRegressor"' in start
+
+
+WORKSHOP = "03_wavelets"  # many figures and formulas, no network to load
+LAB = [sys.executable, "-c", "from mfoml_course.cli import main; main()", "lab", "--no-browser", "--port"]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """`mfoml lab` on a copy of one workshop notebook, with settings of its own: the process, its address with token."""
+    course = tmp_path / "course"
+    for name in ("settings.ini", "nbs/index.ipynb", f"nbs/workshop/{WORKSHOP}.ipynb"):
+        (course / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, course / name)
+    settings = tmp_path / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')  # cells out of sight are drawn too, so that we can see them
+    folders = {"JUPYTERLAB_SETTINGS_DIR": tmp_path / "settings", "JUPYTERLAB_WORKSPACES_DIR": tmp_path / "workspaces",
+               "JUPYTER_CONFIG_DIR": tmp_path / "config", "JUPYTER_RUNTIME_DIR": tmp_path / "runtime", "IPYTHONDIR": tmp_path / "ipython"}
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}, "MFOML_BUDGET": "smoke"}
+    server = subprocess.Popen([*LAB, str(port)], cwd=course, env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    try:
+        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", line)))
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        yield server, address, course
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        finally:
+            server.kill()
+
+
+RAN = """() => { const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell => ({
+        source: cell.querySelector('.cm-content')?.textContent.trim(), prompt: cell.querySelector('.jp-InputPrompt').textContent}));
+    return prompts.length > 5 && prompts.every(cell => !cell.source || /\\[\\d+\\]/.test(cell.prompt)); }"""
+DRAWN = """() => [...document.querySelectorAll('.jp-OutputArea-output[data-mime-type="application/vnd.plotly.v1+json"], .jp-RenderedPlotly')]
+    .every(output => output.querySelector('svg.main-svg')?.getBoundingClientRect().width > 100)"""
+
+
+def test_a_workshop_notebook_in_jupyterlab(browser, lab):
+    """Opened with its token, run from top to bottom: figures and formulas are there, nothing fails, nothing is asked of the outside."""
+    server, address, course = lab
+    origin = re.match(r"http://[^/]+/", address)[0]
+    with browser.new_context(viewport={"width": 1400, "height": 1000}) as context:
+        watched = Watched(context, allowed=(origin, "data:", "blob:"))
+        tab = watched.tab
+        tab.on("websocket", lambda socket: socket.url.startswith(origin.replace("http", "ws")) or watched.wrong.append(socket.url))
+        tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{WORKSHOP}.ipynb?", address))
+        tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        tab.click(".lm-MenuBar-item:has-text('Run') >> nth=0")
+        tab.click("li.lm-Menu-item[data-command='runmenu:run-all']")
+        tab.wait_for_function(RAN)
+        tab.wait_for_function(DRAWN)
+        figures, formulas = (tab.locator(selector).count() for selector in (".jp-Notebook svg.main-svg", ".jp-Notebook mjx-container"))
+        assert figures >= 5 and formulas >= 10 and tab.locator("mjx-merror").count() == 0
+        errors = tab.locator("[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']")
+        assert errors.all_inner_texts() == []
+        kernels = [child for child in psutil.Process(server.pid).children(recursive=True) if "ipykernel_launcher" in " ".join(child.cmdline())]
+        assert [kernel.cmdline()[0] for kernel in kernels] == [sys.executable]
+        assert watched.wrong == []
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(30) == 0
+    psutil.wait_procs(kernels, timeout=10)
+    assert not any(kernel.is_running() for kernel in kernels)
