@@ -24,7 +24,7 @@ from .models import ConvArch1d, small_image_resnet
 from .svsl import SVSLoss
 from .training import train
 
-# %% ../nbs/api/18_experiments.ipynb #d3dd27fc
+# %% ../nbs/api/18_experiments.ipynb #4e993ce2
 ANALYSIS_EPOCHS = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 101, 110, 121, 132, 144, 158, 172, 188, 206, 225, 245, 268, 293, 320, 350)
 RESNET_LAYERS = ("layer1", "layer2", "layer3", "layer4", "avgpool", "fc")
 CONV_LAYERS = (*(f"secondary_layers.{i}" for i in range(5)), "fc")
@@ -39,6 +39,7 @@ class CollapseSettings:
     layers: tuple = RESNET_LAYERS  # in order, the last one gives the logits
     lr: float = 0.01
     epochs: int = 350
+    milestones: tuple = (1 / 3, 2 / 3)  # shares of the epochs after which the learning rate is divided by 10
     batch_size: int = 128
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -58,14 +59,14 @@ COLLAPSE_PRESETS = {
     "cifar10-resnet18": dict(dataset="cifar10", network="resnet18", lr=0.1805),
     "stl10-resnet50": dict(dataset="stl10", network="resnet50", lr=0.0940),
     "cifar100-resnet50": dict(dataset="cifar100", network="resnet50", lr=0.1303),
-    "mnist5k-resnet18": dict(dataset="mnist5k", network="resnet18", lr=0.0096),
+    "mnist5k-resnet18": dict(dataset="mnist5k", network="resnet18", lr=0.03),
     "mnist1d-conv": dict(dataset="mnist1d", network="conv1d", lr=0.05, layers=CONV_LAYERS, width=24),
 }
 
-# %% ../nbs/api/18_experiments.ipynb #5fbaa9eb
+# %% ../nbs/api/18_experiments.ipynb #50562273
 BUDGETS = {
     "smoke": dict(epochs=3, n_train=300, n_test=200, width=4, shrink=2, batch_size=32, stand_in=True),
-    "laptop": dict(epochs=16, n_train=1000, n_test=1000, width=8, shrink=2, batch_size=32, stand_in=True),
+    "laptop": dict(epochs=15, n_train=1000, n_test=1000, width=8, shrink=2, batch_size=32, milestones=(0.7, 0.9), stand_in=True),
     "gpu": {},
 }
 CONV1D_BUDGETS = {"smoke": dict(epochs=4, n_train=500, n_test=250, batch_size=32), "laptop": dict(epochs=60), "gpu": {}}
@@ -177,7 +178,7 @@ def collapse_network(
         return ConvArch1d(num_classes=n_classes, depth=5, width=settings.width)
     return small_image_resnet(settings.network, n_classes, input_channel_number=channels, width=settings.width)
 
-# %% ../nbs/api/18_experiments.ipynb #502980ed
+# %% ../nbs/api/18_experiments.ipynb #e2394d07
 def run_seed(
     settings,  # CollapseSettings
     seed,  # int: first weights and order of the samples
@@ -196,7 +197,7 @@ def run_seed(
         loader = DataLoader(TensorDataset(x, y), settings.batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed))
         test_loader = DataLoader(TensorDataset(x_test, y_test), 500)
         optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-        steps = [settings.epochs // 3, 2 * settings.epochs // 3]
+        steps = [int(share * settings.epochs) for share in settings.milestones]
         watch = CollapseWatch(list(zip(x.split(500), y.split(500))), list(zip(x_test.split(500), y_test.split(500))),
                               settings.layers, n_classes, analysis_epochs(settings.epochs), report)
         loss = SVSLoss(settings.svsl_weight, settings.layers, gamma=settings.gamma, balance=settings.balance) if settings.svsl_weight else None
