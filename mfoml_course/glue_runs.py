@@ -6,7 +6,7 @@ Docs: https://mfoml.github.io/mfoml_course/api/glue_runs.html.md"""
 
 # %% auto #0
 __all__ = ['BUDGETS', 'GlueSettings', 'glue_settings', 'find_glue', 'glue_texts', 'layer_table', 'GlueRun', 'LayerLog',
-           'run_glue']
+           'run_glue', 'seed_interval', 'glue_record']
 
 # %% ../nbs/api/23_glue_runs.ipynb #32345e6f
 import json
@@ -200,3 +200,46 @@ def _train(model, tokenizer, train_texts, dev, loss, settings, out, report, prog
         torch.manual_seed(settings.seed)
         return train(model, batches, optimizer=optimizer, scheduler=schedule, loss=loss, epochs=settings.epochs, callbacks=told,
                      out=out, evaluate_train=False, progress=progress)
+
+# %% ../nbs/api/23_glue_runs.ipynb #9a0ab647
+def seed_interval(
+    values,  # (n_seeds,) one score a seed
+    *,
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:  # mean, low, high; nan ends for one seed
+    "Mean over seeds with its Student-t interval."
+    import numpy as np
+    from scipy.stats import t
+
+    values = np.asarray(values, dtype=float)
+    if not len(values):
+        raise ValueError("expected at least one value, got none")
+    half = t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+# %% ../nbs/api/23_glue_runs.ipynb #3aebc9dc
+def glue_record(
+    folders,  # of runs of one task and metric
+) -> dict:  # plain numbers, strings and lists, ready for JSON
+    "Scores, layers and a summary over seeds of several run folders."
+    from importlib.metadata import version
+
+    scores, layers, tasks = [], [], set()
+    for folder in map(Path, folders):
+        kept = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        about, metric = {key: kept[key] for key in ("svsl_weight", "seed")}, glue_task(kept["task"]).metrics[0]
+        tasks.add((kept["model"], kept["task"]))
+        scores += [{**about, "epoch": int(r["epoch"]), "train_loss": round(r["train_loss"], 4), metric: round(r[f"dev_{metric}"], 4)}
+                   for r in read_records(folder).to_dict("records")]
+        layers += [{**about, **{key: None if pd.isna(row[key]) else round(row[key], 4) if isinstance(row[key], float) else row[key]
+                                for key in ("epoch", "layer", "alpha", "saturated", "mismatch_train", "mismatch_dev")}}
+                   for row in read_records(folder / "layers.jsonl").to_dict("records")]
+    if len(tasks) != 1:
+        raise ValueError(f"expected runs of one model on one task, got {sorted(tasks)}")
+    table = pd.DataFrame(scores)
+    last = table[table["epoch"] == table["epoch"].max()]
+    summary = [dict(zip(("svsl_weight", metric, "low", "high"), (weight, *(round(v, 4) for v in seed_interval(part[metric])))))
+               for weight, part in last.groupby("svsl_weight")]
+    settings = {k: v for k, v in kept.items() if k not in ("seed", "svsl_weight")}
+    versions = {name: version(name) for name in ("torch", "transformers", "scikit-learn", "numpy")}
+    return {"settings": settings, "versions": versions, "summary": summary, "scores": scores, "layers": layers}
