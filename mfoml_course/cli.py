@@ -8,14 +8,14 @@ Docs: https://mfoml.github.io/mfoml_course/api/cli.html.md"""
 __all__ = ['COLORS', 'CourseGroup', 'main', 'show_cell', 'show_result', 'write_report', 'workshop', 'test', 'check_port', 'lab',
            'write_readme_files', 'docs', 'doctor']
 
-# %% ../nbs/api/43_cli.ipynb #bf3d67f1
+# %% ../nbs/api/43_cli.ipynb #949fc157
 import sys
 from pathlib import Path
 
 import click
 
 from . import __version__
-from .commands import collapse, probe, train
+from .commands import bench, collapse, glue, probe, train
 from .course import CourseError, find_course
 
 # %% ../nbs/api/43_cli.ipynb #9a040567
@@ -213,6 +213,6 @@ def doctor():
     click.echo(f"\n{failed} to mend" if failed else "\nready for the course")
     sys.exit(bool(failed))
 
-# %% ../nbs/api/43_cli.ipynb #2c0863ed
-for command in (train, probe, collapse):
+# %% ../nbs/api/43_cli.ipynb #24646887
+for command in (train, probe, collapse, glue, bench):
     main.add_command(command)
