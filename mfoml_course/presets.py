@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from .models import ConvArch, ConvArch1d, MLP, small_image_resnet, vision_transformer
 from .training import epoch_file, load_checkpoint, train
 
-# %% ../nbs/api/17_presets.ipynb #f5398040
+# %% ../nbs/api/17_presets.ipynb #8f486ef1
 @dataclass(frozen=True)
 class Preset:
     "Everything that a training run depends on."
@@ -41,6 +41,7 @@ class Preset:
     batch_size: int = 128
     lr: float = 0.01
     milestones: tuple[int, ...] = (25, 50, 75) # epochs after which lr is multiplied by 0.1
+    labels: str = "true"                  # "true", or "shuffled": training labels permuted by the seed, so that nothing can be learnt
     seed: int = 0                         # of the first weights and the order of the samples
     budget: str = "gpu"
 
@@ -73,6 +74,7 @@ def preset(
     unknown = set(changes) - {field.name for field in fields(Preset)}
     if unknown: raise ValueError(f"a preset has no setting {', '.join(sorted(unknown))}: it has {', '.join(f.name for f in fields(Preset))}")
     made = replace(full, budget=budget, **{**smaller.get(budget, {}), **changes})
+    if made.labels not in ("true", "shuffled"): raise ValueError(f"expected labels to be 'true' or 'shuffled', got {made.labels!r}")
     if made.epochs < 1 or not made.lr > 0: raise ValueError(f"expected epochs of at least 1 and a positive lr, got {made.epochs} and {made.lr}")
     return made
 
@@ -99,7 +101,7 @@ def _network(settings, sample_shape, n_classes):
                              n_heads=12 if width % 12 == 0 else 1, width=width)
     return vit if resized == size else nn.Sequential(nn.Upsample(size=resized, mode="bilinear"), vit)
 
-# %% ../nbs/api/17_presets.ipynb #c2a4a57f
+# %% ../nbs/api/17_presets.ipynb #b821597f
 def preset_data(
     settings,       # Preset
     *,
@@ -118,6 +120,7 @@ def preset_data(
     else:
         (x, y), (x_test, y_test) = [datasets.load_images(settings.dataset, root, train=part, download=download) for part in (True, False)]
     parts = _some(x, y, settings.n_train) + _some(x_test, y_test, settings.n_test)
+    if settings.labels == "shuffled": parts[1] = np.random.default_rng(settings.seed).permutation(parts[1])
     return _standardised(*[torch.as_tensor(part) for part in parts])
 
 @cache # making it takes seconds, and it is always the same
@@ -178,7 +181,7 @@ def read_run(
     if unknown or "name" not in kept: raise ValueError(f"{file} is no preset of this version (settings {', '.join(sorted(unknown or kept))})")
     return Preset(**kept)
 
-# %% ../nbs/api/17_presets.ipynb #24f4c7a7
+# %% ../nbs/api/17_presets.ipynb #557c6185
 def chosen_device(
     device=None, # "cpu", "cuda", ...; None: a GPU where there is one
 ):
@@ -195,6 +198,7 @@ def train_preset(
     lr=None,           # first learning rate; None: the preset's
     save_epochs=False, # keep the weights of every epoch
     budget="laptop",   # "smoke", "laptop" or "gpu"
+    labels="true",     # or "shuffled" training labels
     seed=0,            # of the first weights and the order of the samples
     out=None,          # run folder, resumed if it holds this run; None: nothing is written
     device=None,       # None: a GPU where there is one
@@ -204,7 +208,7 @@ def train_preset(
     progress=None,     # True, False, or None: a bar on terminals only
 ):
     "Train a preset; its records, one row an epoch."
-    settings, device = preset(name, budget=budget, epochs=epochs, lr=lr, seed=seed), chosen_device(device)
+    settings, device = preset(name, budget=budget, epochs=epochs, lr=lr, labels=labels, seed=seed), chosen_device(device)
     data = preset_data(settings, root=root, download=download)
     if out is not None: open_run(out, settings)
     model = build_model(settings, data[0].shape[1:], int(data[1].max()) + 1).to(device)

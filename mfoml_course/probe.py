@@ -21,7 +21,7 @@ from .baselines import effective_rank, kmeans_rand_index, linear_probe_accuracy
 from .besov import smoothness_index, smoothness_interval, unexplained_variance
 from .forest import WaveletForestClassifier
 
-# %% ../nbs/api/20_probe.ipynb #e113a0a9
+# %% ../nbs/api/20_probe.ipynb #d47e210a
 def layer_smoothness(
     features,             # (n_samples, d) of one layer
     labels,               # (n_samples,) classes
@@ -31,11 +31,12 @@ def layer_smoothness(
     interval=True,        # low and high by refitting on subsamples; False: none
     n_trees=5,            # trees of the forest
     max_depth=15,         # levels of a tree
+    n_jobs=None,          # threads that grow trees
     random_state=0,       # seed of the forest
     **options,            # further ones for smoothness_interval or smoothness_index
 ):
     "Smoothness of the labels over one layer's features: dict of alpha, low, high, tau, n_wavelets, saturated, reason."
-    forest = WaveletForestClassifier(n_trees, max_depth=max_depth, random_state=random_state).fit(features, labels)
+    forest = WaveletForestClassifier(n_trees, max_depth=max_depth, random_state=random_state, n_jobs=n_jobs).fit(features, labels)
     if interval and method not in ("norms", "angle"):
         found = smoothness_interval(forest, features, labels, method=method, random_state=random_state, **options)
     else:
@@ -75,7 +76,7 @@ def subsampled(
         if len(rows): yield chosen_rows(batch, rows)
         start = end
 
-# %% ../nbs/api/20_probe.ipynb #e234543c
+# %% ../nbs/api/20_probe.ipynb #93612962
 class SparsityProbe:
     "Smoothness of the labels over the features of every chosen layer, in one pass; `smoothness_` has one row a layer."
     def __init__(self,
@@ -87,6 +88,7 @@ class SparsityProbe:
         baselines=True,       # linear_probe, kmeans_ari and rankme beside alpha
         n_trees=5,            # trees a layer
         max_depth=15,         # levels of a tree
+        n_jobs=None,          # threads that grow trees
         subsample=None,       # samples, drawn at random over the loader; None: all
         max_features=None,    # layers with more features are projected to this many
         pool=None,            # averages kept along each spatial axis
@@ -96,7 +98,7 @@ class SparsityProbe:
         report=None,          # called with each row (a dict) when its layer is done
     ):
         self.layers, self.method, self.alpha, self.interval, self.baselines = layers, method, alpha, interval, baselines
-        self.n_trees, self.max_depth, self.subsample, self.max_features = n_trees, max_depth, subsample, max_features
+        self.n_jobs, self.n_trees, self.max_depth, self.subsample, self.max_features = n_jobs, n_trees, max_depth, subsample, max_features
         self.pool, self.tokens, self.random_state, self.out, self.report = pool, tokens, random_state, out, report
 
     def fit(self, model, loader):
@@ -116,7 +118,7 @@ class SparsityProbe:
         return self
 
     def _settings(self):
-        return {key: value for key, value in vars(self).items() if key not in ("layers", "out", "report") and not key.endswith("_")}
+        return {key: value for key, value in vars(self).items() if key not in ("layers", "out", "report", "n_jobs") and not key.endswith("_")}
 
     def _collect(self, model, loader, names):
         "Activations of all samples or of the subsample."
@@ -132,7 +134,7 @@ class SparsityProbe:
         started = time.perf_counter()
         features = np.asarray(features, dtype=np.float32)
         row = {"layer": name, **layer_smoothness(features, labels, method=self.method, alpha=self.alpha, interval=self.interval,
-                                                 n_trees=self.n_trees, max_depth=self.max_depth, random_state=self.random_state)}
+                                                 n_trees=self.n_trees, max_depth=self.max_depth, n_jobs=self.n_jobs, random_state=self.random_state)}
         if self.baselines:
             row |= {"linear_probe": linear_probe_accuracy(features, labels, random_state=self.random_state),
                     "kmeans_ari": kmeans_rand_index(features, labels, random_state=self.random_state), "rankme": effective_rank(features)}
