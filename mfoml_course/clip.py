@@ -196,7 +196,10 @@ def load_clip(
     name="openai/clip-vit-base-patch32", # on the Hugging Face hub, or a folder
 ):
     "A CLIP model and its processor, from the hub or a folder: (model, processor); ConnectionError tells the offline way."
-    model, processor = load_pretrained("AutoModel", name), load_pretrained("AutoProcessor", name)
+    try: model, processor = load_pretrained("AutoModel", name), load_pretrained("AutoProcessor", name)
+    except ConnectionError as error:
+        raise ConnectionError(f"{name!r} is neither here nor reachable on the hub: download it where there is a network "
+                              f"(`hf download {name} --local-dir FOLDER`) and give the folder, or train a DualEncoder, which needs no download") from error
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         raise ValueError(f"{name!r} is a {type(model).__name__}, which does not embed pictures and texts: choose a CLIP model")
     return model, processor
