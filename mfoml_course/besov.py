@@ -87,14 +87,15 @@ def _saturation(wavelets, n_nonzero, residual): # -> (alpha, reason) or None
     if done: return np.inf, few + "a finite sum, nothing left to approximate"
     return np.nan, few + "too few to measure a decay"
 
-# %% ../nbs/api/06_besov.ipynb #54d1d7cd
+# %% ../nbs/api/06_besov.ipynb #915633df
 def _three(pairs, cutoff, leaves): # -> dict of the three estimates, Window
     "tail, zipf and scale on the complete window, noise cut off if asked."
     cut = cut_noise if cutoff else (lambda window: window)
     by_size = cut(complete_window(pairs, leaves=3 if leaves is None else leaves))
     by_scale = cut(complete_window(pairs, leaves=4 if leaves is None else leaves))
     if by_size.pure_noise: return dict(tail=-.5, zipf=-.5, scale=-.5), by_size
-    return dict(tail=tail_index(by_size), zipf=zipf_index(by_size), scale=scale_index(by_scale)), by_size
+    found = dict(tail=tail_index(by_size), zipf=zipf_index(by_size), scale=scale_index(by_scale))
+    return {k: round(v, 6) for k, v in found.items()}, by_size  # further digits are rounding of the labels
 
 def _reason(window): # Window -> str
     "What to know about the answer; empty when all is well."
