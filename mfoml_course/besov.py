@@ -8,11 +8,11 @@ Docs: https://mfoml.github.io/mfoml_course/api/besov.html.md"""
 __all__ = ['METHODS', 'MIN_WAVELETS', 'FLOOR', 'SmoothnessIndex', 'tau_angles', 'angle_tau', 'smoothness_index',
            'unexplained_variance', 'smoothness_interval']
 
-# %% ../nbs/api/06_besov.ipynb #16ab789a
+# %% ../nbs/api/06_besov.ipynb #7dd0574c
 from dataclasses import dataclass, field, replace
 import numpy as np
 from .decay import scale_index, tail_index, zipf_index
-from .pairs import SiblingPairs, complete_window, cut_noise, sibling_pairs
+from .pairs import complete_window, cut_noise, parent_depths, sibling_pairs
 from .sparsity import log_sparsity, log_sparsity_slope
 from .wavelets import Wavelets, forest_wavelets, label_array, wavelet_norms
 
@@ -69,22 +69,24 @@ def angle_tau(
                          f"the closest is {nearest:.3g}; widen them or use more taus")
     return float(taus[chosen].mean())
 
-# %% ../nbs/api/06_besov.ipynb #aad79ba0
-def _explained_all(wavelets): # Wavelets -> bool
-    "Whether large leaves above the deepest level show that the trees stopped by themselves."
-    pairs_of = np.unique(np.c_[wavelets.tree, wavelets.parent], axis=0)
-    inner = {(int(t), int(p)) for t, p in pairs_of}
-    leaf = np.array([(int(t), int(n)) not in inner for t, n in zip(wavelets.tree, wavelets.node)])
-    large = leaf & (wavelets.n_samples >= 2*max(wavelets.n_samples.min(), 5))
-    zero = wavelet_norms(wavelets) == 0
-    return bool(zero.any() or (large.sum() > 1 and len(set(zip(wavelets.tree[large], wavelets.parent[large]))) > wavelets.n_trees))
+# %% ../nbs/api/06_besov.ipynb #0cd8cbca
+def _stopped_early(wavelets): # Wavelets -> bool
+    "Whether most trees have a large leaf above their deepest level: growth ended there by itself."
+    key = wavelets.tree * (max(wavelets.node.max(), wavelets.parent.max()) + 1)
+    leaf = ~np.isin(key + wavelets.node, key + wavelets.parent)
+    depth = parent_depths(wavelets.tree, wavelets.node, wavelets.parent)
+    deepest = np.zeros(wavelets.n_trees, int)
+    np.maximum.at(deepest, wavelets.tree, depth)
+    large = wavelets.n_samples >= 2*wavelets.n_samples[leaf].min()
+    early = leaf & large & (depth < deepest[wavelets.tree])
+    return len(np.unique(wavelets.tree[early])) > wavelets.n_trees/2
 
-def _saturation(wavelets, n_nonzero, residual): # -> (alpha, reason) or None
+def _saturation(wavelets, pairs, n_nonzero, residual): # -> (alpha, reason) or None
     "The verdict on a forest with too few wavelets."
     if n_nonzero >= MIN_WAVELETS: return None
-    done = _explained_all(wavelets) if residual is None else residual <= 1e-9
     few = f"{n_nonzero:.0f} non-zero wavelets a tree, fewer than {MIN_WAVELETS}: "
-    if done: return np.inf, few + "a finite sum, nothing left to approximate"
+    done = _stopped_early(wavelets) if residual is None else residual <= 1e-9
+    if done and pairs.n_root >= 4 * (n_nonzero/2 + 1): return np.inf, few + "a finite sum, nothing left to approximate"
     return np.nan, few + "too few to measure a decay"
 
 # %% ../nbs/api/06_besov.ipynb #915633df
@@ -103,7 +105,7 @@ def _reason(window): # Window -> str
     if window.noisy and window.crossover < 5: return "label noise, little is left above it: not to be trusted"
     return "label noise: scales beyond the crossover were cut off" if window.noisy else ""
 
-# %% ../nbs/api/06_besov.ipynb #bcbb2f0f
+# %% ../nbs/api/06_besov.ipynb #f51d3b5d
 def smoothness_index(
     wavelets: Wavelets, *,          # of any forest
     method: str = "consensus",      # one of METHODS
@@ -120,12 +122,12 @@ def smoothness_index(
     if method == "norms": return _fixed_index(norms, wavelets.n_trees, alpha)
     n_nonzero = float((norms > 0).sum() / wavelets.n_trees)
     details = dict(n_nonzero=n_nonzero, noise=False, reason="")
-    if verdict := _saturation(wavelets, n_nonzero, residual):
+    if verdict := _saturation(wavelets, pairs, n_nonzero, residual):
         return _index(verdict[0], method, True, verdict[0], verdict[0], **{**details, "reason": verdict[1]})
     if method == "angle":
         return _index(1/angle_tau(norms, n_trees=wavelets.n_trees, **angle) - .5, method, **details)
     found, window = _three(pairs, cutoff, leaves)
-    details.update(found, noise=window.noisy, crossover=window.crossover, finest=window.finest, reason=_reason(window))
+    details.update(found, noise=window.noisy, crossover=float(window.crossover), finest=float(window.finest), reason=_reason(window))
     known = [v for v in found.values() if not np.isnan(v)]
     value = found[method] if method != "consensus" else float(np.median(known)) if known else np.nan
     return _index(value, method, False, min(known, default=np.nan), max(known, default=np.nan), **details)
