@@ -253,6 +253,7 @@ def test_a_workshop_notebook_in_jupyterlab(browser, lab):
         tab.on("websocket", lambda socket: socket.url.startswith(origin.replace("http", "ws")) or watched.wrong.append(socket.url))
         tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{WORKSHOP}.ipynb?", address))
         tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        tab.wait_for_selector("text=/\\| Idle$/")  # the status bar: cells that are run before the kernel is ready are not run
         tab.click(".lm-MenuBar-item:has-text('Run') >> nth=0")
         tab.click("li.lm-Menu-item[data-command='runmenu:run-all']")
         tab.wait_for_function(RAN, polling=1000, timeout=3 * PATIENCE)  # asked at every frame, a loaded machine would do nothing else
