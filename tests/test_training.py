@@ -1,4 +1,4 @@
-"""A training run killed with SIGKILL goes on bit for bit: every kind of moment, real processes.
+"""A training run killed with SIGKILL goes on bit for bit, and the lecture's commands survive it: every kind of moment, real processes.
 
 Run as a script with a folder, it forks one process a moment (torch is imported once), lets it be killed,
 resumes it in another process and compares the final weights and records with an uninterrupted run.
@@ -147,6 +147,45 @@ def test_a_run_killed_at_any_moment_resumes_bit_equal(tmp_path):
         assert resumed == 0 and equal, f"{moment}: resumed with {resumed}, equal {equal}\n{done.stderr[-2000:]}"
     lost = {moment: epoch for moment, (_, epoch, _, _) in report.items()}
     assert lost["right after the checkpoint"] == 2 and lost["in a later epoch, half-way through its batches"] == 1
+
+
+def mfoml(*arguments, kill_when=None):
+    """Run the command in a process of its own; with kill_when, SIGKILL it once that test is true. Its exit code and output."""
+    command = "import sys; from mfoml_course.cli import main; main(sys.argv[1:], prog_name='mfoml')"
+    process = subprocess.Popen([sys.executable, "-c", command, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while kill_when is not None and process.poll() is None:
+        if kill_when(): process.send_signal(signal.SIGKILL)
+        time.sleep(.005)
+    said = process.communicate(timeout=240)[0]
+    return process.returncode, said
+
+
+def n_lines(file): return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which this system lacks")
+def test_the_lectures_commands_survive_a_kill(tmp_path):
+    from mfoml_course.training import read_records
+    run = tmp_path / "run"
+    train = ["train", "mnist-mlp", "--budget", "smoke", "--epochs", 6, "--save-epochs", "--lr", .01, "--out", run]
+    code, said = mfoml(*train, kill_when=lambda: n_lines(run / "records.jsonl") >= 2)
+    assert code == -signal.SIGKILL, said
+    finished = n_lines(run / "records.jsonl")
+    code, said = mfoml(*train)
+    assert code == 0 and 2 <= finished < 6, said
+    assert read_records(run).epoch.tolist() == [1, 2, 3, 4, 5, 6] and len(list((run / "epochs").iterdir())) == 7
+
+    probe = ["probe", run, "--layers", "input,hidden_layers.*,fc", "--samples", 400, "--trees", 3, "--no-interval"]
+    rows = run / "probe" / "consensus_epoch_0000" / "rows.jsonl"
+    code, said = mfoml(*probe, kill_when=lambda: n_lines(rows) >= 1)
+    assert code == -signal.SIGKILL, said
+    before = rows.read_text()
+    code, said = mfoml(*probe)
+    assert code == 0, said
+    assert rows.read_text().startswith(before.rpartition("\n")[0])
+    layers = [json.loads(line)["layer"] for line in rows.read_text().splitlines()]
+    assert layers[0] == "input" and layers[-1] == "fc" and len(layers) == len(set(layers)) == 14
 
 
 if __name__ == "__main__": main(Path(sys.argv[1]))
