@@ -51,7 +51,8 @@ SMALL_PICTURES = {"smoke": SMOKE, "laptop": {"epochs": 30, "n_train": 5000, "n_t
 PRESETS = { # name: (the released settings, what the smaller budgets change)
     "mnist1d-conv": (Preset("mnist1d-conv", "conv1d", "mnist1d", depth=5, width=12, batch_size=32), {"smoke": {"epochs": 10, "batch_size": 64}}),
     "mnist-conv": (Preset("mnist-conv", "conv", "mnist", depth=5, width=5), {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()}),
-    "mnist-mlp": (Preset("mnist-mlp", "mlp", "mnist", depth=4, width=100, lr=.001), {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()}),
+    "mnist-mlp": (Preset("mnist-mlp", "mlp", "mnist", depth=4, width=100, lr=.001),
+                  {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()}),
     "cifar10-conv": (Preset("cifar10-conv", "conv", "cifar10", depth=6, width=50), SMALL_PICTURES),
     "cifar10-mlp": (Preset("cifar10-mlp", "mlp", "cifar10", depth=10, width=500, lr=.001), SMALL_PICTURES),
     "cifar10-resnet18": (Preset("cifar10-resnet18", "resnet18", "cifar10", width=64), {b: {"width": 8, **c} for b, c in SMALL_PICTURES.items()}),
@@ -165,7 +166,8 @@ def open_run(
         raise ValueError(f"{out} is not empty and holds no run of ours (no run.json): choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     unfinished = out / "run.json.tmp"
-    unfinished.write_text(json.dumps({**asdict(settings), "versions": {"torch": torch.__version__, "numpy": np.__version__}}, indent=1), encoding="utf-8")
+    about = {**asdict(settings), "versions": {"torch": torch.__version__, "numpy": np.__version__}}
+    unfinished.write_text(json.dumps(about, indent=1), encoding="utf-8")
     os.replace(unfinished, out / "run.json")
 
 def read_run(
@@ -255,7 +257,8 @@ def list_presets(
     for name in PRESETS:
         settings = preset(name, budget=budget)
         with torch.device("meta"): model = _network(settings, DATA[settings.dataset][1], 10)
-        rows.append({"name": name, "network": f"{NETWORKS[settings.network]}, depth {settings.depth}, width {settings.width}" if settings.network != "resnet18" else f"ResNet18, width {settings.width}",
+        depth = "" if settings.network == "resnet18" else f", depth {settings.depth}"
+        rows.append({"name": name, "network": f"{NETWORKS[settings.network]}{depth}, width {settings.width}",
                      "parameters": sum(p.numel() for p in model.parameters()), "data": DATA[settings.dataset][0], "n_train": settings.n_train,
                      "epochs": settings.epochs, "batch_size": settings.batch_size, "lr": settings.lr})
     return pd.DataFrame(rows).astype({"n_train": "Int64"})

@@ -92,7 +92,8 @@ def trainer_probe(
             epoch = round(state.epoch)
             if epoch % every or not state.is_world_process_zero: return
             found = self.watch.look(model, epoch)
-            state.log_history.append({"epoch": state.epoch, "step": state.global_step, **{f"alpha/{layer}": alpha for layer, alpha in zip(found["layer"], found["alpha"])}})
+            measured = {f"alpha/{layer}": alpha for layer, alpha in zip(found["layer"], found["alpha"])}
+            state.log_history.append({"epoch": state.epoch, "step": state.global_step, **measured})
 
     return ProbeCallback()
 
@@ -123,7 +124,8 @@ def probe_run(
         label = "last" if epoch is None else f"epoch_{epoch:04d}"
         probe = SparsityProbe(layers, method="norms" if use_norms else method, alpha=alpha, interval=interval, n_trees=n_trees, max_depth=max_depth,
                               subsample=None if n_samples is None else min(n_samples, len(y)), max_features=max_features, random_state=seed,
-                              out=Path(run_folder) / "probe" / f"{mode}_{label}", report=None if report is None else lambda row: report(f"{label}  {layer_line(row)}"))
+                              out=Path(run_folder) / "probe" / f"{mode}_{label}",
+                              report=None if report is None else lambda row: report(f"{label}  {layer_line(row)}"))
         table = probe.fit(model, DataLoader(TensorDataset(x, y), batch_size=500)).smoothness_
         table.insert(0, "epoch", label if epoch is None else epoch)
         tables.append(table)
@@ -172,7 +174,8 @@ def write_table(
 ):
     "Keep a table with the command and the versions that made it, as strict JSON, one row a line."
     import numpy, sklearn
-    about = {"command": command, "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "scikit-learn": sklearn.__version__}}
+    about = {"command": command, "versions": {"python": platform.python_version(), "torch": torch.__version__,
+                                              "numpy": numpy.__version__, "scikit-learn": sklearn.__version__}}
     rows = ",\n".join(write_json(row) for row in table.to_dict("records"))
     Path(file).write_text(f'{write_json(about)[:-1]},\n"rows": [\n{rows}\n]}}\n', encoding="utf-8")
 

@@ -275,7 +275,8 @@ def _one_epoch(run, loss, outputs, names, evaluate_train, bar):
     started, (train_loader, test_loader) = time.perf_counter(), run.loaders
     lr, hooks = run.optimizer.param_groups[0]["lr"], {"outputs": outputs, "names": names}
     means = train_epoch(run.model, _counted(train_loader, bar), loss, run.optimizer, **hooks)
-    if not np.isfinite(means[0]): raise FloatingPointError(f"the training loss became {means[0]} in epoch {run.epoch + 1}: a smaller learning rate than {lr:g}?")
+    if not np.isfinite(means[0]):
+        raise FloatingPointError(f"the training loss became {means[0]} in epoch {run.epoch + 1}: a smaller learning rate than {lr:g}?")
     if evaluate_train: means = evaluate(run.model, train_loader, loss, **hooks)
     test = evaluate(run.model, test_loader, loss, **hooks) if test_loader is not None else (None, None)
     if isinstance(run.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau): run.scheduler.step(means[0])
@@ -283,12 +284,14 @@ def _one_epoch(run, loss, outputs, names, evaluate_train, bar):
     run.epoch += 1
     record = {"epoch": run.epoch, "train_loss": means[0], "train_accuracy": means[1], "test_loss": test[0], "test_accuracy": test[1]}
     terminal = means[1] == 1 or any(earlier["terminal"] for earlier in run.records)
-    run.record = {**{k: v for k, v in record.items() if v is not None}, "terminal": terminal, "lr": lr, "seconds": round(time.perf_counter() - started, 3)}
+    run.record = {**{k: v for k, v in record.items() if v is not None}, "terminal": terminal, "lr": lr,
+                  "seconds": round(time.perf_counter() - started, 3)}
     if bar.n: bar.set_postfix({k: f"{v:.3f}" for k, v in run.record.items() if k.endswith("accuracy")}, refresh=False)
 
 def _bar(run, epochs, progress):
     n_batches = len(run.loaders[0]) if hasattr(run.loaders[0], "__len__") else 0
-    return tqdm(total=epochs * n_batches or None, initial=run.epoch * n_batches, unit="batch", desc="training", disable=None if progress is None else not progress)
+    hidden = None if progress is None else not progress
+    return tqdm(total=epochs * n_batches or None, initial=run.epoch * n_batches, unit="batch", desc="training", disable=hidden)
 
 def _counted(loader, bar):
     for batch in loader:
