@@ -105,7 +105,8 @@ def test_the_test_command_fails_with_a_cell_and_leaves_the_course_as_it_was(make
 def test_ctrl_c_ends_the_tests(make_course, tmp_path):
     running = tmp_path / "running"
     course = make_course(one=[f"open({str(running)!r}, 'w').close(); {WAITS[1]}"])
-    process = start(course, "test", "-n0", start_new_session=True)
+    hears = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and so would theirs
+    process = start(course, "test", "-n0", start_new_session=True, preexec_fn=hears)
     while not running.exists() and process.poll() is None:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
