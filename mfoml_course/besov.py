@@ -6,15 +6,15 @@ Docs: https://mfoml.github.io/mfoml_course/api/besov.html.md"""
 
 # %% auto #0
 __all__ = ['METHODS', 'MIN_WAVELETS', 'FLOOR', 'SmoothnessIndex', 'tau_angles', 'angle_tau', 'smoothness_index',
-           'unexplained_variance', 'smoothness_interval']
+           'unexplained_fraction', 'unexplained_variance', 'smoothness_interval']
 
-# %% ../nbs/api/06_besov.ipynb #7dd0574c
+# %% ../nbs/api/06_besov.ipynb #87179169
 from dataclasses import dataclass, field, replace
 import numpy as np
 from .decay import scale_index, tail_index, zipf_index
 from .pairs import complete_window, cut_noise, parent_depths, sibling_pairs
 from .sparsity import log_sparsity, log_sparsity_slope
-from .wavelets import Wavelets, forest_wavelets, label_array, wavelet_norms
+from .wavelets import Wavelets, affine_basis, forest_wavelets, label_array, tree_bags, wavelet_norms
 
 # %% ../nbs/api/06_besov.ipynb #8382bd2f
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _fixed_index(norms, n_trees, alpha):
     log_n = float(log_sparsity(norms, 1/(alpha + .5), n_trees=n_trees))
     return _index(alpha, "norms", log_sparsity=log_n, sparsity=float(np.exp(min(log_n, 700.))))
 
-# %% ../nbs/api/06_besov.ipynb #497de63f
+# %% ../nbs/api/06_besov.ipynb #398de426
 FLOOR = .04  # uncertainty of a slope an octave that no refit shows
 
 def _refit(forest, X, y, rng): # -> a fitted clone on a random half
@@ -158,18 +158,30 @@ def _wavelets_of(forest, X, y): # -> Wavelets
     own = getattr(forest, "wavelets_", None)
     return forest_wavelets(forest) if own is None else own
 
+# %% ../nbs/api/06_besov.ipynb #240b4d7b
+def unexplained_fraction(
+    wavelets: Wavelets,
+    bags: list[np.ndarray], # rows of X in each tree's bag
+    X: np.ndarray,          # (n_samples, n_features) the training samples
+    Y: np.ndarray,          # (n_samples, n_outputs) the training labels, classes as vertices of the simplex
+) -> float: # in [0, 1]; 0 for constant labels
+    "Mean over the trees of the residual of their own bag, as a fraction of its variance."
+    explained = np.bincount(wavelets.tree, wavelet_norms(wavelets)**2, wavelets.n_trees)
+    basis, left = affine_basis(wavelets, X) if wavelets.order == 2 else None, []
+    for number, bag in enumerate(bags):
+        root = wavelets.root_mean[number] if basis is None else basis[bag] @ wavelets.affine.root[number]
+        variance, beyond_root = Y[bag].var(axis=0).sum(), ((Y[bag] - root)**2).sum(axis=1).mean()
+        left.append(max(beyond_root - explained[number], 0.) / variance if variance > 0 else 0.)
+    return float(min(np.mean(left), 1.))
+
 def unexplained_variance(
     forest,               # a fitted forest (not boosted)
     X: np.ndarray,        # (n_samples, n_features) its training samples
     y: np.ndarray,        # (n_samples,) or (n_samples, n_outputs) their labels
-    wavelets: Wavelets, # of that forest
+    wavelets: Wavelets,   # of that forest
 ) -> float: # in [0, 1]
-    "Mean over trees of the fraction of the bag's label variance left in the leaves, by Parseval."
-    Y = label_array(forest, y, len(X))
-    bags = getattr(forest, "estimators_samples_", [np.arange(len(X))] * wavelets.n_trees)
-    explained = np.bincount(wavelets.tree, wavelet_norms(wavelets)**2, wavelets.n_trees)
-    total = np.array([Y[bag].var(axis=0).sum() for bag in bags])
-    return float(np.clip(1 - explained / np.maximum(total, 1e-300), 0, 1).mean())
+    "The unexplained fraction of a forest's own training labels."
+    return unexplained_fraction(wavelets, tree_bags(forest, len(X), wavelets.n_trees), np.asarray(X, float), label_array(forest, y, len(X)))
 
 # %% ../nbs/api/06_besov.ipynb #bd681cd4
 def _normal_quantile(q): # float -> float

@@ -8,7 +8,7 @@ Docs: https://mfoml.github.io/mfoml_course/api/calibration.html.md"""
 __all__ = ['MEASURED', 'WINDOWS', 'COMMAND', 'EXACT', 'calibrate_function', 'calibrate_exact', 'halves', 'save_record',
            'load_record', 'run_calibration', 'score', 'score_table']
 
-# %% ../nbs/api/09_calibration.ipynb #951085d7
+# %% ../nbs/api/09_calibration.ipynb #9a9006ff
 import json
 import time
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from .besov import METHODS, smoothness_index, smoothness_interval
 from .forest import WaveletForestRegressor
 from .functions import KnownFunction, known_smoothness, lacunary_tree
+from .run_folders import write_whole
 
 # %% ../nbs/api/09_calibration.ipynb #deddc5fc
 MEASURED = ("angle", "tail", "zipf", "scale", "consensus")
@@ -67,7 +68,7 @@ def calibrate_exact(
     found = {m: smoothness_index(wavelets, method=m, leaves=0).alpha for m in MEASURED if m != "angle"}
     return dict(truth=alpha, estimate={"angle": _finite(_angle(wavelets))} | {m: _finite(v) for m, v in found.items()})
 
-# %% ../nbs/api/09_calibration.ipynb #d7cbf5f0
+# %% ../nbs/api/09_calibration.ipynb #3d76c493
 def halves(
     functions: list[KnownFunction],
 ) -> dict[str, str]: # name -> "tuned" or "held out"
@@ -79,11 +80,7 @@ def save_record(
     path,         # a JSON file
 ) -> None:
     "Write the record, whole or not at all."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 def load_record(
     path, # a JSON file
@@ -94,7 +91,7 @@ def load_record(
     if not isinstance(record, dict) or "rows" not in record: raise ValueError(f"{path} holds no calibration: expected a key 'rows'")
     return record
 
-# %% ../nbs/api/09_calibration.ipynb #f3405bbf
+# %% ../nbs/api/09_calibration.ipynb #cf2c2c03
 COMMAND = """python -c "from mfoml_course.calibration import run_calibration; run_calibration('calibration.json')" """.strip()
 EXACT = (.1, .15, .25, .35, .5, .6, .75, 1., 1.25, 1.5, 2.)
 
@@ -105,6 +102,7 @@ def run_calibration(
     n_samples: int = 20_000,
     n_trees: int = 5,
     n_refits: int = 6,
+    exact=EXACT,                  # indices of the exact lacunary sums
     progress=None,                # called with (number done, number of all, row)
 ) -> dict: # record: settings, "rows", "exact", "table", "versions", "seconds"
     "The whole benchmark; about three minutes of one core at the default size."
@@ -119,7 +117,7 @@ def run_calibration(
         record["rows"].append({**row, "half": half[known.name]})
         if path is not None: save_record(record, path)
         if progress is not None: progress(number, len(jobs), record["rows"][-1])
-    record |= dict(exact=[calibrate_exact(a) for a in EXACT], seconds=round(sum(r["seconds"] for r in record["rows"]), 1),
+    record |= dict(exact=[calibrate_exact(a) for a in exact], seconds=round(sum(r["seconds"] for r in record["rows"]), 1),
                    table=score_table(record["rows"]), command=COMMAND)
     if path is not None: save_record(record, path)
     return record

@@ -6,7 +6,7 @@ Docs: https://mfoml.github.io/mfoml_course/api/commands.html.md"""
 
 # %% auto #0
 __all__ = ['WATCHED', 'LAYER_COLUMNS', 'told', 'budget_option', 'show_table', 'show_record', 'train', 'probe', 'collapse', 'glue',
-           'glue_run_name', 'bench', 'core', 'show_row', 'smoothness']
+           'glue_run_name', 'bench', 'core', 'show_row', 'smoothness', 'show_encoder', 'encoders']
 
 # %% ../nbs/api/42b_commands.ipynb #78283036
 from contextlib import contextmanager
@@ -201,3 +201,20 @@ def smoothness(n_samples, seeds, out):
         record = run_calibration(out, n_samples=n_samples, seeds=tuple(range(seeds)), progress=show_row)
     click.echo()
     show_table(pd.DataFrame(record["table"]))
+
+# %% ../nbs/api/42b_commands.ipynb #90c82c9a
+def show_encoder(rows):
+    """Print a judged encoder on one line."""
+    alphas = "  ".join(f"{row['layer']} {'-' if row['alpha'] is None else format(row['alpha'], '.3f')}" for row in rows)
+    click.echo(f"seed {rows[0]['seed']}  {rows[0]['encoder']:<12}  linear {rows[0]['linear_probe']:.3f}  alpha* {alphas}")
+
+
+@bench.command(epilog="Example: mfoml bench encoders --out encoders.json")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file to write, and to go on from.")
+def encoders(seeds, out):
+    """Train an encoder of digits in four ways and judge its features."""
+    from mfoml_course.encoders import compare_encoders, shuffled_digits
+
+    with told():
+        compare_encoders(*shuffled_digits(), seeds=tuple(range(seeds)), path=out, report=show_encoder)

@@ -9,7 +9,7 @@ __all__ = ['ANALYSIS_EPOCHS', 'RESNET_LAYERS', 'CONV_LAYERS', 'COLLAPSE_PRESETS'
            'CollapseSettings', 'collapse_settings', 'analysis_epochs', 'collapse_data', 'CollapseWatch',
            'collapse_network', 'run_seed', 'run_collapse', 'run_name']
 
-# %% ../nbs/api/18_experiments.ipynb #39dd180e
+# %% ../nbs/api/18_experiments.ipynb #566cb993
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from .collapse import measure_collapse
 from .models import ConvArch1d, small_image_resnet
+from .run_folders import claim_folder
 from .svsl import SVSLoss
 from .training import train
 
@@ -205,7 +206,7 @@ def run_seed(
                         scheduler=torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, 0.1), progress=False)
     return records.assign(preset=settings.preset, data=used, svsl_weight=settings.svsl_weight, gamma=settings.gamma, seed=seed)
 
-# %% ../nbs/api/18_experiments.ipynb #09942e00
+# %% ../nbs/api/18_experiments.ipynb #b4b91ff2
 def run_collapse(
     preset,  # str: a name in COLLAPSE_PRESETS
     *,
@@ -226,7 +227,7 @@ def run_collapse(
         raise RuntimeError("budget 'gpu' needs a CUDA device and there is none: choose budget 'laptop' or 'smoke'")
     folder = None if out is None else Path(out) / run_name(settings, budget)
     if folder is not None:
-        _claim(folder, settings)
+        claim_folder(folder, asdict(settings))
     data = collapse_data(settings)
     runs = [run_seed(settings, seed, data=data, out=folder and folder / f"seed_{seed}", device="cuda" if budget == "gpu" else "cpu",
                      report=report and (lambda record, seed=seed: report(seed, record))) for seed in seeds]
@@ -240,14 +241,3 @@ def run_name(
     "Folder name of an experiment."
     loss = f"svsl{settings.svsl_weight:g}-gamma{settings.gamma}" if settings.svsl_weight else "crossentropy"
     return f"{settings.preset}-{budget}-{loss}"
-
-
-def _claim(folder, settings):
-    "Write settings.json, or refuse a folder whose settings differ."
-    file, asked = folder / "settings.json", json.loads(json.dumps(asdict(settings)))
-    if file.exists():
-        there = json.loads(file.read_text(encoding="utf-8"))
-        if differ := sorted(key for key in asked.keys() | there.keys() if asked.get(key) != there.get(key)):
-            raise ValueError(f"folder {folder} holds a run with another {', '.join(differ)}: choose another out, or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asked, indent=1), encoding="utf-8")

@@ -6,9 +6,9 @@ Docs: https://mfoml.github.io/mfoml_course/api/glue_runs.html.md"""
 
 # %% auto #0
 __all__ = ['BUDGETS', 'GlueSettings', 'glue_settings', 'find_glue', 'glue_texts', 'layer_table', 'GlueRun', 'LayerLog',
-           'run_glue', 'seed_interval', 'glue_record']
+           'run_glue', 'glue_record', 'glue_command']
 
-# %% ../nbs/api/23_glue_runs.ipynb #32345e6f
+# %% ../nbs/api/23_glue_runs.ipynb #d3bd8c06
 import json
 import os
 from collections.abc import Callable
@@ -18,14 +18,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from .comparison import mean_interval
 from .glue import TASKS, glue_task, load_glue, read_glue
 from .images import data_home
 from .ncc import layer_mismatch, layer_moments
 from .probe import SparsityProbe
+from .run_folders import claim_folder, read_settings
 from .text import ScoreCallback, freeze_lower, load_text_classifier, text_loader, text_loss
 from .training import append_record, read_records, train
 
-# %% ../nbs/api/23_glue_runs.ipynb #6af82331
+# %% ../nbs/api/23_glue_runs.ipynb #dbe63f2b
 @dataclass(frozen=True)
 class GlueSettings:
     "Everything that a run depends on."
@@ -36,9 +38,9 @@ class GlueSettings:
     n_dev: int | None = None  # dev texts; None: all
     svsl_weight: float = 0.0  # 0: cross-entropy alone
     first_layer: int = 0  # hidden state from which on SVSL regularises
-    n_frozen: int | None = 2  # blocks frozen besides the embeddings; None: nothing is frozen
+    n_frozen: int | None = 0  # blocks frozen besides the embeddings; None: nothing is frozen
     lr: float = 1e-4
-    batch_size: int = 32
+    batch_size: int = 16
     max_length: int = 64  # tokens
     tokens: str = "mean"  # a text's vector: "mean" or "first"
     n_probe: int = 1000  # training texts that the layers are measured on; 0: not measured
@@ -50,7 +52,7 @@ class GlueSettings:
 BUDGETS = {
     "smoke": dict(epochs=1, n_train=64, n_dev=64, n_probe=64, n_frozen=5, max_length=24, interval=False),
     "laptop": {},
-    "gpu": dict(n_frozen=None, lr=5e-5, max_length=128, n_probe=4000),
+    "gpu": dict(n_frozen=None, lr=5e-5, batch_size=32, max_length=128, n_probe=4000),
 }
 
 
@@ -114,26 +116,13 @@ def layer_table(
         table[f"mismatch_{split}"] = [mismatch[name] for name in table["layer"]]
     return table
 
-# %% ../nbs/api/23_glue_runs.ipynb #49bf3115
+# %% ../nbs/api/23_glue_runs.ipynb #13455b84
 @dataclass(frozen=True)
 class GlueRun:
     "What a run leaves."
     settings: GlueSettings
     records: pd.DataFrame  # one row an epoch: train_loss, train_accuracy, dev_<metric>, ...
     layers: pd.DataFrame  # one row a layer and epoch (0 and the last)
-
-
-def _claim(out: Path, settings: GlueSettings):
-    "Keep the settings in the folder, or refuse a folder that holds other ones."
-    asked, file = asdict(settings), out / "settings.json"
-    if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if differ := [key for key in asked if key != "epochs" and kept.get(key) != asked[key]]:
-            raise ValueError(f"folder {out} holds a run with another {', '.join(differ)}: choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"folder {out} is not empty and holds no run of ours: choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asked, indent=1), encoding="utf-8")
 
 
 class LayerLog:
@@ -156,7 +145,7 @@ class LayerLog:
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows).drop(columns="last", errors="ignore").drop_duplicates(["epoch", "layer"], keep="last") if self.rows else pd.DataFrame()
 
-# %% ../nbs/api/23_glue_runs.ipynb #cf6ad594
+# %% ../nbs/api/23_glue_runs.ipynb #b1934d2b
 def run_glue(
     settings: GlueSettings,
     *,
@@ -172,7 +161,7 @@ def run_glue(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch sees no GPU here: use device 'cpu'")
     if out is not None:
-        _claim(out, settings)
+        claim_folder(out, asdict(settings), free=("epochs",))
     train_texts, dev = glue_texts(settings, folder)
     model, tokenizer = load_text_classifier(settings.model, task, tokens=settings.tokens, random_state=settings.seed)
     if settings.n_frozen is not None:
@@ -201,45 +190,38 @@ def _train(model, tokenizer, train_texts, dev, loss, settings, out, report, prog
         return train(model, batches, optimizer=optimizer, scheduler=schedule, loss=loss, epochs=settings.epochs, callbacks=told,
                      out=out, evaluate_train=False, progress=progress)
 
-# %% ../nbs/api/23_glue_runs.ipynb #9a0ab647
-def seed_interval(
-    values,  # (n_seeds,) one score a seed
-    *,
-    confidence: float = 0.95,
-) -> tuple[float, float, float]:  # mean, low, high; nan ends for one seed
-    "Mean over seeds with its Student-t interval."
-    import numpy as np
-    from scipy.stats import t
-
-    values = np.asarray(values, dtype=float)
-    if not len(values):
-        raise ValueError("expected at least one value, got none")
-    half = t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-# %% ../nbs/api/23_glue_runs.ipynb #3aebc9dc
+# %% ../nbs/api/23_glue_runs.ipynb #c20f0034
 def glue_record(
     folders,  # of runs of one task and metric
 ) -> dict:  # plain numbers, strings and lists, ready for JSON
     "Scores, layers and a summary over seeds of several run folders."
     from importlib.metadata import version
 
-    scores, layers, tasks = [], [], set()
+    scores, layers, kinds, commands = [], [], set(), []
     for folder in map(Path, folders):
-        kept = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        kept = read_settings(folder)
         about, metric = {key: kept[key] for key in ("svsl_weight", "seed")}, glue_task(kept["task"]).metrics[0]
-        tasks.add((kept["model"], kept["task"]))
+        settings = {key: value for key, value in kept.items() if key not in ("seed", "svsl_weight", "first_layer")}
+        kinds.add(json.dumps(settings))
+        commands.append(glue_command(kept))
         scores += [{**about, "epoch": int(r["epoch"]), "train_loss": round(r["train_loss"], 4), metric: round(r[f"dev_{metric}"], 4)}
                    for r in read_records(folder).to_dict("records")]
         layers += [{**about, **{key: None if pd.isna(row[key]) else round(row[key], 4) if isinstance(row[key], float) else row[key]
                                 for key in ("epoch", "layer", "alpha", "saturated", "mismatch_train", "mismatch_dev")}}
                    for row in read_records(folder / "layers.jsonl").to_dict("records")]
-    if len(tasks) != 1:
-        raise ValueError(f"expected runs of one model on one task, got {sorted(tasks)}")
+    if len(kinds) != 1:
+        raise ValueError(f"expected runs that differ in seed and SVSL only, got {len(kinds)} kinds of settings")
     table = pd.DataFrame(scores)
     last = table[table["epoch"] == table["epoch"].max()]
-    summary = [dict(zip(("svsl_weight", metric, "low", "high"), (weight, *(round(v, 4) for v in seed_interval(part[metric])))))
+    summary = [dict(zip(("svsl_weight", metric, "low", "high"), (weight, *(round(v, 4) for v in mean_interval(part[metric])))))
                for weight, part in last.groupby("svsl_weight")]
-    settings = {k: v for k, v in kept.items() if k not in ("seed", "svsl_weight")}
     versions = {name: version(name) for name in ("torch", "transformers", "scikit-learn", "numpy")}
-    return {"settings": settings, "versions": versions, "summary": summary, "scores": scores, "layers": layers}
+    return {"commands": commands, "settings": settings, "versions": versions, "summary": summary, "scores": scores, "layers": layers}
+
+
+def glue_command(
+    settings: dict,  # of a run folder
+) -> str:
+    "The command of a run, as far as it differs from the laptop budget in seed and SVSL."
+    svsl = f" --svsl-weight {settings['svsl_weight']:g} --first-layer {settings['first_layer']}" if settings["svsl_weight"] else ""
+    return f"mfoml glue --model {settings['model']} --task {settings['task']} --epochs {settings['epochs']} --seed {settings['seed']}{svsl}"

@@ -9,10 +9,9 @@ __all__ = ['SMOKE', 'SMALL_PICTURES', 'PRESETS', 'BUDGETS', 'NETWORKS', 'DATA', 
            'preset_loaders', 'open_run', 'read_run', 'chosen_device', 'train_preset', 'run_epochs', 'load_run',
            'list_presets']
 
-# %% ../nbs/api/17_presets.ipynb #a69b5941
+# %% ../nbs/api/17_presets.ipynb #45e5cf71
 import json, os
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from .models import ConvArch, ConvArch1d, MLP, small_image_resnet, vision_transformer
+from .run_folders import claim_folder, read_settings
 from .training import epoch_file, load_checkpoint, train
 
-# %% ../nbs/api/17_presets.ipynb #8f486ef1
+# %% ../nbs/api/17_presets.ipynb #685956ce
 @dataclass(frozen=True)
 class Preset:
     "Everything that a training run depends on."
@@ -102,7 +102,7 @@ def _network(settings, sample_shape, n_classes):
                              n_heads=12 if width % 12 == 0 else 1, width=width)
     return vit if resized == size else nn.Sequential(nn.Upsample(size=resized, mode="bilinear"), vit)
 
-# %% ../nbs/api/17_presets.ipynb #b821597f
+# %% ../nbs/api/17_presets.ipynb #251644f5
 def preset_data(
     settings,       # Preset
     *,
@@ -112,7 +112,7 @@ def preset_data(
     "Standardised samples and labels of both parts: x_train (n, ...) float32, y_train (n,) int64, x_test, y_test."
     from mfoml_course import datasets
     if settings.dataset == "mnist1d":
-        x, x_test, y, y_test = [part.copy() for part in _made_mnist1d()]
+        x, x_test, y, y_test = datasets.load_mnist1d()
     elif settings.dataset == "mnist5k":
         x, y = datasets.load_mnist_5k()
         order = np.random.default_rng(0).permutation(len(y))
@@ -123,11 +123,6 @@ def preset_data(
     parts = _some(x, y, settings.n_train) + _some(x_test, y_test, settings.n_test)
     if settings.labels == "shuffled": parts[1] = np.random.default_rng(settings.seed).permutation(parts[1])
     return _standardised(*[torch.as_tensor(part) for part in parts])
-
-@cache # making it takes seconds, and it is always the same
-def _made_mnist1d():
-    from mfoml_course.datasets import load_mnist1d
-    return load_mnist1d()
 
 def _some(x, y, n_samples):
     "n_samples rows, always the same, without replacement; all where None."
@@ -151,33 +146,21 @@ def preset_loaders(
     return (DataLoader(TensorDataset(x, y), settings.batch_size, shuffle=True, generator=shuffled),
             DataLoader(TensorDataset(x_test, y_test), 500))
 
-# %% ../nbs/api/17_presets.ipynb #82259d62
+# %% ../nbs/api/17_presets.ipynb #32e1a378
 def open_run(
     out,      # run folder, made if absent
     settings, # Preset
 ):
     "Write run.json, or check that the one there is of the same settings (epochs apart)."
-    out = Path(out)
-    if (out / "run.json").exists():
-        kept, wanted = asdict(read_run(out)), asdict(settings)
-        differs = [f"{key} {kept[key]!r}, not {wanted[key]!r}" for key in wanted if key != "epochs" and kept[key] != wanted[key]]
-        if differs: raise ValueError(f"run folder {out} holds a run with {', '.join(differs)}: choose another folder")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty and holds no run of ours (no run.json): choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    unfinished = out / "run.json.tmp"
-    about = {**asdict(settings), "versions": {"torch": torch.__version__, "numpy": np.__version__}}
-    unfinished.write_text(json.dumps(about, indent=1), encoding="utf-8")
-    os.replace(unfinished, out / "run.json")
+    claim_folder(out, asdict(settings), name="run.json", free=("epochs",), about={"versions": {"torch": torch.__version__, "numpy": np.__version__}})
 
 def read_run(
     out, # run folder
 ):
     "The Preset that a run folder was made with."
+    try: kept = read_settings(out, name="run.json")
+    except FileNotFoundError as error: raise FileNotFoundError(f"{error}: make one with `mfoml train PRESET --out {out}`") from None
     file = Path(out) / "run.json"
-    if not file.exists(): raise FileNotFoundError(f"{out} is no run folder (no run.json): make one with `mfoml train PRESET --out {out}`")
-    try: kept = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error: raise ValueError(f"{file} is damaged ({error})") from error
     kept = {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items() if key != "versions"}
     unknown = set(kept) - {field.name for field in fields(Preset)}
     if unknown or "name" not in kept: raise ValueError(f"{file} is no preset of this version (settings {', '.join(sorted(unknown or kept))})")
@@ -244,7 +227,7 @@ def load_run(
     model.load_state_dict(state)
     return model, settings, data
 
-# %% ../nbs/api/17_presets.ipynb #eda90166
+# %% ../nbs/api/17_presets.ipynb #5595a683
 NETWORKS = {"conv1d": "ConvArch1d", "conv": "ConvArch", "mlp": "MLP", "resnet18": "ResNet18", "vit": "vision transformer"}
 DATA = {"mnist1d": ("MNIST-1D, made here", (40,)), "mnist5k": ("MNIST, 5,000 shipped digits", (1, 28, 28)),
         "mnist": ("MNIST, torchvision's files", (1, 28, 28)), "cifar10": ("CIFAR-10, torchvision's files", (3, 32, 32))}

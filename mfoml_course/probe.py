@@ -8,7 +8,7 @@ Docs: https://mfoml.github.io/mfoml_course/api/probe.html.md"""
 __all__ = ['layer_smoothness', 'chosen_rows', 'batch_size', 'subsampled', 'SparsityProbe', 'RowStore', 'weights_hash',
            'write_json', 'read_json', 'read_rows']
 
-# %% ../nbs/api/20_probe.ipynb #4e57518e
+# %% ../nbs/api/20_probe.ipynb #b745fac3
 import hashlib, json, os, time
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from .activations import choose_layers, collect_activations, layer_names, n_load
 from .baselines import effective_rank, kmeans_rand_index, linear_probe_accuracy
 from .besov import smoothness_index, smoothness_interval, unexplained_variance
 from .forest import WaveletForestClassifier
+from .run_folders import write_whole
 
 # %% ../nbs/api/20_probe.ipynb #d47e210a
 def layer_smoothness(
@@ -140,7 +141,7 @@ class SparsityProbe:
                     "kmeans_ari": kmeans_rand_index(features, labels, random_state=self.random_state), "rankme": effective_rank(features)}
         return {**row, "n_samples": len(features), "n_features": features.shape[1], "seconds": round(time.perf_counter() - started, 3)}
 
-# %% ../nbs/api/20_probe.ipynb #365745fb
+# %% ../nbs/api/20_probe.ipynb #95198469
 class RowStore:
     "Rows of a probe in a folder: probe.json says of what, rows.jsonl has a line a layer; a torn last line is not read."
     def __init__(self,
@@ -160,7 +161,7 @@ class RowStore:
         self.about = kept or self.about
         self._write_about()
         rows = read_rows(self.folder)
-        self._replace("rows.jsonl", "".join(write_json(row) + "\n" for row in rows))
+        write_whole(self.folder / "rows.jsonl", "".join(write_json(row) + "\n" for row in rows))
         return {row["layer"]: row for row in rows}
 
     def same_labels(self, labels):
@@ -174,12 +175,7 @@ class RowStore:
     def add(self, row):
         with open(self.folder / "rows.jsonl", "a", encoding="utf-8") as file: file.write(write_json(row) + "\n")
 
-    def _write_about(self): self._replace("probe.json", write_json(self.about))
-
-    def _replace(self, name, text):
-        unfinished = self.folder / f"{name}.tmp"
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, self.folder / name)
+    def _write_about(self): write_whole(self.folder / "probe.json", write_json(self.about))
 
 def _difference(kept, wanted):
     if not isinstance(kept, dict): return ""

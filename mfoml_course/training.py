@@ -9,7 +9,7 @@ __all__ = ['batch_loss', 'forward', 'Totals', 'train_epoch', 'evaluate', 'plain_
            'interpolation_threshold', 'save_checkpoint', 'load_checkpoint', 'random_states', 'restore_random_states',
            'Run', 'epoch_file', 'train']
 
-# %% ../nbs/api/15_training.ipynb #c91da8e9
+# %% ../nbs/api/15_training.ipynb #56c1a7c9
 import json, os, random, time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .activations import call_model, choose_layers, evaluation, layer_outputs, logits_of, model_device
+from .run_folders import write_whole
 
 # %% ../nbs/api/15_training.ipynb #66e2d86e
 def batch_loss(
@@ -187,7 +188,7 @@ def restore_random_states(
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     for generator, state in zip(_generators(loaders), states["loaders"]): generator.set_state(state)
 
-# %% ../nbs/api/15_training.ipynb #507d3c4d
+# %% ../nbs/api/15_training.ipynb #a6dc22fe
 @dataclass
 class Run:
     "A training run as callbacks see it."
@@ -218,9 +219,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and "scheduler" in state: self.scheduler.load_state_dict(state["scheduler"])
         self.epoch, self.records = state["epoch"], state["records"]
-        whole = self.out / "records.jsonl.tmp"
-        whole.write_text("".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8")
-        os.replace(whole, self.out / "records.jsonl")
+        write_whole(self.out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in self.records))
         restore_random_states(state["random"], self.loaders)
 
 def epoch_file(
@@ -230,7 +229,7 @@ def epoch_file(
     "Where the weights after an epoch are kept."
     return Path(out) / "epochs" / f"epoch_{epoch:04d}.pt"
 
-# %% ../nbs/api/15_training.ipynb #f607d0be
+# %% ../nbs/api/15_training.ipynb #4279c6be
 def train(
     model,               # the network, already on its device
     train_loader,        # batches (x, y) or dicts with labels
