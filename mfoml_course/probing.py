@@ -75,7 +75,7 @@ def lightning_probe(
 
     return ProbeCallback()
 
-# %% ../nbs/api/20a_probing.ipynb #9c17dfdb
+# %% ../nbs/api/20a_probing.ipynb #39cdd0b6
 def trainer_probe(
     probe,   # SparsityProbe
     loader,  # batches to probe on, dicts with labels and attention_mask
@@ -97,7 +97,7 @@ def trainer_probe(
 
     return ProbeCallback()
 
-# %% ../nbs/api/20a_probing.ipynb #06762758
+# %% ../nbs/api/20a_probing.ipynb #05033ec2
 def probe_run(
     run_folder,        # folder of train_preset
     *,
@@ -139,7 +139,7 @@ def layer_line(
     beside = "".join(f"  {key} {row[key]:.3f}" for key in ("linear_probe", "kmeans_ari", "rankme") if key in row)
     return f"{row['layer']:24s} {said}{beside}{'  saturated: ' + row['reason'] if row['saturated'] else ''}  ({row['seconds']:.1f} s)"
 
-# %% ../nbs/api/20a_probing.ipynb #c2fc5922
+# %% ../nbs/api/20a_probing.ipynb #53d23c2f
 def probe_experiment(
     out,                # folder of all runs
     *,
