@@ -10,7 +10,7 @@ __all__ = ['ENCODERS', 'EncoderSettings', 'train_encoder', 'linear_accuracy', 'j
 
 # %% ../nbs/api/20b_encoders.ipynb #7747fa11
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np

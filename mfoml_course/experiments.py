@@ -10,7 +10,6 @@ __all__ = ['ANALYSIS_EPOCHS', 'RESNET_LAYERS', 'CONV_LAYERS', 'COLLAPSE_PRESETS'
            'collapse_network', 'run_seed', 'run_collapse', 'run_name']
 
 # %% ../nbs/api/18_experiments.ipynb #566cb993
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 

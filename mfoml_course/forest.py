@@ -24,7 +24,7 @@ from .importance import wavelet_importance
 from .nodes import TreeNodes
 from .simplex import encode_labels, simplex_probabilities
 from .trees import grown_nodes
-from .wavelets import affine_basis, forest_wavelets, m_term_curve, rank_wavelets, truncated_values, wavelet_norms
+from .wavelets import affine_basis, forest_wavelets, m_term_curve, rank_wavelets, truncated_values
 
 # %% ../nbs/api/08_forest.ipynb #325c3b59
 def _bag_size(

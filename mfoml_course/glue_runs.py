@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from .comparison import mean_interval
-from .glue import TASKS, glue_task, load_glue, read_glue
+from .glue import glue_task, load_glue
 from .images import data_home
 from .ncc import layer_mismatch, layer_moments
 from .probe import SparsityProbe

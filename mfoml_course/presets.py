@@ -10,7 +10,6 @@ __all__ = ['SMOKE', 'SMALL_PICTURES', 'PRESETS', 'BUDGETS', 'NETWORKS', 'DATA', 
            'list_presets']
 
 # %% ../nbs/api/17_presets.ipynb #45e5cf71
-import json, os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
