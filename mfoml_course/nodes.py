@@ -41,7 +41,7 @@ def node_levels(
     "The nodes of each level, the root's level first."
     levels = [np.zeros(1, dtype=int)]
     while True:
-        inner = levels[-1][nodes.left[levels[-1]] >= 0]
+        inner = levels[-1][nodes.left[levels[-1]] != -1]
         if not len(inner):
             return levels
         levels.append(np.concatenate([nodes.left[inner], nodes.right[inner]]))
@@ -80,12 +80,12 @@ def apply(
     X = check_features(X, nodes.n_features)
     X = X.astype(np.float32) if nodes.single else X
     at = np.zeros(len(X), dtype=int)
-    rows = np.flatnonzero(nodes.feature[at] >= 0)
+    rows = np.flatnonzero(nodes.feature[at] != -1)
     while len(rows):
         node = at[rows]
         goes_left = X[rows, nodes.feature[node]] <= nodes.threshold[node]
         at[rows] = np.where(goes_left, nodes.left[node], nodes.right[node])
-        rows = rows[nodes.feature[at[rows]] >= 0]
+        rows = rows[nodes.feature[at[rows]] != -1]
     return at
 
 # %% ../nbs/api/01b_nodes.ipynb #551086d9
@@ -97,13 +97,13 @@ def node_boxes(
     "Every node's box; a threshold outside the root's box is moved to its edge."
     low = np.tile(np.asarray(lower, dtype=float), (nodes.n_nodes, 1))
     high = np.tile(np.asarray(upper, dtype=float), (nodes.n_nodes, 1))
-    for level in node_levels(nodes)[1:]:
-        parent = nodes.parent[level]
-        feature, is_left = nodes.feature[parent], nodes.left[parent] == level
-        low[level], high[level] = low[parent], high[parent]
-        cut = np.clip(nodes.threshold[parent], low[parent, feature], high[parent, feature])
-        low[level[~is_left], feature[~is_left]] = cut[~is_left]
-        high[level[is_left], feature[is_left]] = cut[is_left]
+    for level in node_levels(nodes):
+        inner = level[nodes.left[level] != -1]
+        left, right, feature = nodes.left[inner], nodes.right[inner], nodes.feature[inner]
+        cut = np.clip(nodes.threshold[inner], low[inner, feature], high[inner, feature])
+        low[left] = low[right] = low[inner]
+        high[left] = high[right] = high[inner]
+        high[left, feature] = low[right, feature] = cut
     return low, high
 
 # %% ../nbs/api/01b_nodes.ipynb #1f813b4b
@@ -115,6 +115,6 @@ def log_volume(
     "Each node's box volume as a fraction of the root's; features that do not vary count as length 1."
     varies = upper > lower
     low, high = node_boxes(nodes, lower, upper)
-    side = np.where(varies, (high - low) / np.where(varies, upper - lower, 1.0), 1.0)
+    side = (high - low)[:, varies] / (upper - lower)[varies]
     with np.errstate(divide="ignore"):
         return np.log(side).sum(axis=1)

@@ -20,7 +20,7 @@ def simplex_vertices(
     if n_classes < 2:
         raise ValueError(f"expected n_classes >= 2, got {n_classes}: one class leaves nothing to tell apart")
     k = np.arange(1, n_classes)  # (L-1,)
-    directions = np.tril(np.full((n_classes - 1, n_classes), -1.0), k=0)  # (L-1, L), row k-1 has k times -1
+    directions = np.tril(np.full((n_classes - 1, n_classes), -1.0))  # (L-1, L), row k-1 has k times -1
     directions[k - 1, k] = k
     directions /= np.sqrt(k * (k + 1.0))[:, None]
     return np.ascontiguousarray(directions.T) * np.sqrt(n_classes / (n_classes - 1))
@@ -32,11 +32,14 @@ def encode_labels(
 ) -> np.ndarray:  # (n_samples, L-1)
     "Each label's vertex of the regular simplex. Raises ValueError on a label that is not in `classes`."
     y, classes = np.asarray(y), np.asarray(classes)
-    if y.ndim != 1: raise ValueError(f"expected y of shape (n_samples,), got {y.shape}: one label a sample")
-    if classes.ndim != 1: raise ValueError(f"expected classes of shape (n_classes,), got {classes.shape}")
+    if y.ndim != 1:
+        raise ValueError(f"expected y of shape (n_samples,), got {y.shape}: one label a sample")
+    if classes.ndim != 1:
+        raise ValueError(f"expected classes of shape (n_classes,), got {classes.shape}")
     vertices = simplex_vertices(len(classes))
     index = {label: i for i, label in enumerate(classes.tolist())}
-    if len(index) != len(classes): raise ValueError(f"expected distinct classes, got {classes.tolist()}")
+    if len(index) != len(classes):
+        raise ValueError(f"expected distinct classes, got {classes.tolist()}")
     labels = y.tolist()
     unknown = sorted({str(label) for label in labels if label not in index})
     if unknown:
@@ -52,8 +55,9 @@ def simplex_probabilities(
     if Y_hat.ndim != 2 or Y_hat.shape[1] == 0:
         hint = ": for two classes use Y_hat.reshape(-1, 1)" if Y_hat.ndim == 1 else ""
         raise ValueError(f"expected Y_hat of shape (n_samples, n_classes - 1), got {Y_hat.shape}{hint}")
-    if not np.isfinite(Y_hat).all(): raise ValueError("expected finite Y_hat, got nan or inf")
+    if not np.isfinite(Y_hat).all():
+        raise ValueError("expected finite Y_hat, got nan or inf")
     n_classes = Y_hat.shape[1] + 1
-    p = (1 + (n_classes - 1) * Y_hat @ simplex_vertices(n_classes).T) / n_classes  # (n_samples, L), rows sum to 1
-    p = np.maximum(p, 0)  # rows sum to 1 or more, never to 0
+    p = 1 + (n_classes - 1) * Y_hat @ simplex_vertices(n_classes).T  # (n_samples, L), L p_c: rows sum to L
+    p = np.maximum(p, 0)  # rows sum to L or more, never to 0
     return p / p.sum(axis=1, keepdims=True)

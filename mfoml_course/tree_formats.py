@@ -50,7 +50,7 @@ def _xgboost_tree(
     "One tree of XGBoost's JSON."
     _reject(any(tree["split_type"]), "categorical splits", "encode the categories as numbers and fit again")
     left = np.array(tree["left_children"])
-    is_leaf = left < 0
+    is_leaf = left == -1
     stored = np.array(tree["split_conditions"], dtype=np.float32)
     before = np.nextafter(stored, np.float32(-np.inf)).astype(np.float64)
     return StoredTree(
@@ -59,7 +59,7 @@ def _xgboost_tree(
         feature=np.where(is_leaf, -1, tree["split_indices"]),
         threshold=np.where(is_leaf, np.nan, before),
         leaf_value=np.where(is_leaf, stored.astype(np.float64), np.nan),
-        cover=np.array(tree["sum_hessian"], dtype=np.float64),
+        cover=np.array(tree["sum_hessian"]),
         output=output,
         weight=weight,
     )
@@ -69,7 +69,7 @@ def _logit(p):
     return np.log(p / (1 - p))
 
 
-_LINKS = {"binary:logistic": _logit, "reg:logistic": _logit, "binary:logitraw": _logit,
+_LINKS = {"binary:logistic": _logit, "reg:logistic": _logit,
           "count:poisson": np.log, "reg:gamma": np.log, "reg:tweedie": np.log, "survival:cox": np.log, "survival:aft": np.log}
 
 
@@ -107,7 +107,7 @@ def xgboost_model(
     n_trees = len(trees) if iterations is None else gbtree["iteration_indptr"][iterations]
     weights = boosting.get("weight_drop", [1.0] * n_trees)
     shape = learner["learner_model_param"]
-    n_outputs = max(int(shape["num_class"]), 1) * max(int(shape.get("num_target", 1)), 1)
+    n_outputs = max(int(shape["num_class"]), int(shape["num_target"]))  # classes are 0 unless there are three
     parsed = [_xgboost_tree(t, g, w) for t, g, w in zip(trees[:n_trees], gbtree["tree_info"], weights)]
     return StoredModel(parsed, _xgboost_offset(learner, n_outputs), int(shape["num_feature"]), single=True)
 
@@ -138,13 +138,13 @@ def _lightgbm_tree(
     value, n_splits = _column(fields, "leaf_value"), int(fields["num_leaves"]) - 1
     _reject(bool(np.any(_column(fields, "decision_type", int) & 12 == 4)), "zero_as_missing=True", "fit with False")
     pad, nans = np.full(len(value), -1), np.full(len(value), np.nan)
-    child = [_column(fields, side, int) for side in ("left_child", "right_child")]
-    left, right = (np.r_[np.where(c < 0, n_splits - 1 - c, c), pad].astype(int) for c in child)
+    leaves = np.arange(n_splits, n_splits + len(value))
+    place = np.r_[np.arange(n_splits), leaves[::-1]]  # leaf k is stored as -k - 1: counted from the end
     leaf_count = _column(fields, "leaf_count") if n_splits else np.ones(1)
     return StoredTree(
-        left=left,
-        right=right,
-        feature=np.r_[_column(fields, "split_feature", int), pad].astype(int),
+        left=np.r_[place[_column(fields, "left_child", int)], pad],
+        right=np.r_[place[_column(fields, "right_child", int)], pad],
+        feature=np.r_[_column(fields, "split_feature", int), pad],
         threshold=np.r_[_column(fields, "threshold"), nans],
         leaf_value=np.r_[np.full(n_splits, np.nan), value],
         cover=np.r_[_column(fields, "internal_count"), leaf_count],

@@ -18,7 +18,7 @@ from .tree_formats import lightgbm_model, xgboost_model
 def _parents(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     "Each node's parent, -1 for the root."
     parent = np.full(len(left), -1)
-    inner = np.flatnonzero(left >= 0)
+    inner = np.flatnonzero(left != -1)
     parent[left[inner]] = parent[right[inner]] = inner
     return parent
 
@@ -26,6 +26,23 @@ def _parents(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def _jumps(value: np.ndarray, parent: np.ndarray) -> np.ndarray:
     "Q minus the parent's Q, 0 at the root."
     return np.where(parent[:, None] >= 0, value - value[parent], 0.0)
+
+
+def _splits(
+    stored,  # the `tree_` of a fitted tree of scikit-learn
+    columns: np.ndarray,  # (n_columns,) places of its columns among all features
+) -> dict:  # the fields of `TreeNodes` that do not depend on the labels
+    "Where a tree of scikit-learn cuts, and what falls into each node."
+    left, right = stored.children_left.astype(int), stored.children_right.astype(int)
+    inner = left != -1
+    feature = np.full(len(left), -1)
+    feature[inner] = columns[stored.feature[inner]]
+    return dict(
+        parent=_parents(left, right), left=left, right=right, feature=feature,
+        threshold=np.where(inner, stored.threshold, np.nan),
+        measure=stored.weighted_n_node_samples / stored.weighted_n_node_samples[0],
+        n_samples=stored.n_node_samples.astype(int),
+    )
 
 # %% ../nbs/api/02_trees.ipynb #b6e9d23e
 def _class_values(
@@ -35,9 +52,9 @@ def _class_values(
     "Every node's class fractions as a point in the simplex."
     if estimator.n_outputs_ > 1:
         raise ValueError(f"expected one label a sample, got a classifier with {estimator.n_outputs_} outputs: fit one forest an output")
-    stored = estimator.tree_.value[:, 0, :]
-    fractions = np.zeros((len(stored), len(classes)))
-    fractions[:, np.searchsorted(classes, estimator.classes_)] = stored / stored.sum(axis=1, keepdims=True)
+    stored = estimator.tree_
+    fractions = np.zeros((stored.node_count, len(classes)))
+    fractions[:, np.searchsorted(classes, estimator.classes_)] = stored.value.reshape(stored.node_count, -1)
     return fractions @ simplex_vertices(len(classes))
 
 # %% ../nbs/api/02_trees.ipynb #2c366d8f
@@ -50,33 +67,23 @@ def _sklearn_tree(
     weight: float = 1.0,  # factor in the forest's sum
 ) -> TreeNodes:
     "scikit-learn's arrays as `TreeNodes`."
-    if not hasattr(estimator, "tree_"):
-        raise ValueError(f"{type(estimator).__name__} is not fitted: call fit first")
     stored = estimator.tree_
     if hasattr(estimator, "classes_"):
         value = _class_values(estimator, estimator.classes_ if classes is None else classes)
     else:
-        value = stored.value[:, :, 0].astype(float)
-    left, right = stored.children_left.astype(int), stored.children_right.astype(int)
-    parent, is_leaf = _parents(left, right), left < 0
-    feature = np.where(is_leaf, -1, stored.feature)
+        value = np.array(stored.value).reshape(stored.node_count, -1)
+    columns = np.arange(estimator.n_features_in_) if features is None else np.asarray(features)
+    fields = _splits(stored, columns)
     return TreeNodes(
-        parent, left, right,
-        feature=feature if features is None else np.where(is_leaf, -1, np.asarray(features)[feature]),
-        threshold=np.where(is_leaf, np.nan, stored.threshold),
-        value=value,
-        jump=_jumps(value, parent),
-        measure=stored.weighted_n_node_samples / stored.weighted_n_node_samples[0],
-        n_samples=stored.n_node_samples.astype(int),
+        **fields, value=value, jump=_jumps(value, fields["parent"]), weight=weight,
         n_features=estimator.n_features_in_ if n_features is None else n_features,
-        weight=weight,
     )
 
 # %% ../nbs/api/02_trees.ipynb #8bcae9f8
 def _inner_levels(left: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
     "The inner nodes of each level, the deepest level first."
     levels, level = [], np.zeros(1, dtype=int)
-    while len(level := level[left[level] >= 0]):
+    while len(level := level[left[level] != -1]):
         levels.append(level)
         level = np.concatenate([left[level], right[level]])
     return levels[::-1]
@@ -84,7 +91,7 @@ def _inner_levels(left: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
 
 def _cover_from_leaves(left: np.ndarray, right: np.ndarray, cover: np.ndarray) -> np.ndarray:
     "Every inner node's cover as the sum of its children's."
-    cover = np.array(cover, dtype=float)
+    cover = cover.copy()
     for inner in _inner_levels(left, right):
         cover[inner] = cover[left[inner]] + cover[right[inner]]
     return cover
@@ -97,10 +104,10 @@ def _mean_of_leaves(
     cover: np.ndarray,  # (n_nodes,) weight of the samples in each node
 ) -> np.ndarray:  # (n_nodes, n_outputs)
     "Inner values as the cover-weighted mean of the leaves below; leaves keep theirs."
-    value = np.array(leaf_value, dtype=float)
+    value = leaf_value.copy()
     for inner in _inner_levels(left, right):
         a, b = cover[left[inner], None], cover[right[inner], None]
-        total = np.where(a + b > 0, a + b, 1.0)
+        total = np.maximum(a + b, np.finfo(float).tiny)  # without cover the mean is 0
         value[inner] = (a * value[left[inner]] + b * value[right[inner]]) / total
     return value
 
@@ -118,7 +125,7 @@ def _boosted_tree(
 ) -> TreeNodes:
     "One tree of a boosted model as `TreeNodes`."
     value = np.zeros((len(left), n_outputs))
-    value[:, output] = _mean_of_leaves(left, right, leaf_value[:, None], cover)[:, 0]
+    value[:, output] = _mean_of_leaves(left, right, leaf_value[:, None], cover).ravel()
     parent = _parents(left, right)
     measure = cover / cover[0] if cover[0] > 0 else np.ones(len(left))
     return TreeNodes(parent, left, right, feature, threshold, value, _jumps(value, parent), measure,
@@ -140,11 +147,13 @@ def _gradient_boosting(model) -> tuple[list[TreeNodes], np.ndarray]:
     n_outputs, nodes = model.estimators_.shape[1], []
     for estimator, output in zip(model.estimators_.ravel(), np.tile(np.arange(n_outputs), len(model.estimators_))):
         t = _sklearn_tree(estimator)
-        nodes.append(_boosted_tree(t.left, t.right, t.feature, t.threshold, t.value[:, 0], estimator.tree_.weighted_n_node_samples,
-                                   output=output, n_outputs=n_outputs, n_features=t.n_features, weight=model.learning_rate, single=True))
+        nodes.append(_boosted_tree(
+            t.left, t.right, t.feature, t.threshold, t.value.ravel(), estimator.tree_.weighted_n_node_samples,
+            output=output, n_outputs=n_outputs, n_features=t.n_features, weight=model.learning_rate, single=t.single,
+        ))
     origin = np.zeros((1, model.n_features_in_))
     raw = (model.decision_function if hasattr(model, "decision_function") else model.predict)(origin)
-    return nodes, np.reshape(raw, n_outputs) - sum_of_trees(nodes, origin)[0]
+    return nodes, np.ravel(raw) - np.ravel(sum_of_trees(nodes, origin))
 
 # %% ../nbs/api/02_trees.ipynb #50f11a2d
 def sum_of_trees(
@@ -155,6 +164,12 @@ def sum_of_trees(
     return sum(t.weight * t.value[apply(t, X)] for t in nodes)
 
 # %% ../nbs/api/02_trees.ipynb #226e85c5
+def _without_offset(nodes: list[TreeNodes]) -> tuple[list[TreeNodes], np.ndarray]:
+    "Trees whose weighted sum is the prediction: their offset is 0."
+    first, *_ = nodes
+    return nodes, np.zeros(first.value.shape[1])
+
+
 def _sklearn_forest(forest) -> tuple[list[TreeNodes], np.ndarray]:
     "scikit-learn's RandomForest, ExtraTrees and Bagging: a mean of trees."
     classes, columns = None, getattr(forest, "estimators_features_", [None] * len(forest.estimators_))
@@ -162,7 +177,7 @@ def _sklearn_forest(forest) -> tuple[list[TreeNodes], np.ndarray]:
         classes = np.arange(len(forest.classes_))
     nodes = [_sklearn_tree(e, classes=classes, features=c, n_features=forest.n_features_in_, weight=1 / len(forest.estimators_))
              for e, c in zip(forest.estimators_, columns)]
-    return nodes, np.zeros(nodes[0].value.shape[1])
+    return _without_offset(nodes)
 
 # %% ../nbs/api/02_trees.ipynb #6a2b1569
 def _node_means(
@@ -175,7 +190,7 @@ def _node_means(
     "The weighted mean of the labels in every node."
     cover = np.bincount(leaf, weights=weight, minlength=len(left))
     sums = np.stack([np.bincount(leaf, weights=weight * column, minlength=len(left)) for column in Y.T], axis=1)
-    leaf_mean = sums / np.where(cover > 0, cover, 1.0)[:, None]
+    leaf_mean = sums / np.maximum(cover, np.finfo(float).tiny)[:, None]  # 0 where no sample falls
     return _mean_of_leaves(left, right, leaf_mean, _cover_from_leaves(left, right, cover))
 
 # %% ../nbs/api/02_trees.ipynb #a3592ca6
@@ -190,18 +205,12 @@ def grown_nodes(
     weight: float = 1.0,  # factor in the forest's sum
 ) -> TreeNodes:
     "The tree's splits with the means of Y as values."
-    stored = estimator.tree_
-    left, right = stored.children_left.astype(int), stored.children_right.astype(int)
-    parent, is_leaf, center = _parents(left, right), left < 0, Y.mean(axis=0)
+    fields, center = _splits(estimator.tree_, columns), Y.mean(axis=0)
     sample_weight = np.ones(len(Y)) if sample_weight is None else sample_weight
-    value = _node_means(left, right, stored.apply(X), Y - center, sample_weight)
+    value = _node_means(fields["left"], fields["right"], estimator.apply(X), Y - center, sample_weight)
     return TreeNodes(
-        parent, left, right,
-        feature=np.where(is_leaf, -1, columns[np.where(is_leaf, 0, stored.feature)]),
-        threshold=np.where(is_leaf, np.nan, stored.threshold),
-        value=value + center, jump=_jumps(value, parent),
-        measure=stored.weighted_n_node_samples / stored.weighted_n_node_samples[0],
-        n_samples=stored.n_node_samples.astype(int), n_features=n_features, weight=weight,
+        **fields, value=value + center, jump=_jumps(value, fields["parent"]),
+        n_features=n_features, weight=weight,
     )
 
 # %% ../nbs/api/02_trees.ipynb #6ac27bd9
@@ -239,10 +248,9 @@ def forest_terms(
     kind = _kind(forest)
     _check_fitted(forest, kind)
     if kind == "ours":
-        return forest.nodes_, np.zeros(forest.nodes_[0].value.shape[1])
+        return _without_offset(forest.nodes_)
     if kind == "tree":
-        nodes = _sklearn_tree(forest)
-        return [nodes], np.zeros(nodes.value.shape[1])
+        return _without_offset([_sklearn_tree(forest)])
     if kind == "xgboost":
         return _stored_model(xgboost_model(forest))
     if kind == "lightgbm":
@@ -263,4 +271,5 @@ def tree_nodes(
     "One tree as flat arrays; raises TypeError for anything but a single tree, ValueError if unfitted."
     if _kind(tree) != "tree":
         raise TypeError(f"expected a single decision tree, got {type(tree).__name__}: use forest_nodes")
-    return forest_nodes(tree)[0]
+    (nodes,) = forest_nodes(tree)
+    return nodes
