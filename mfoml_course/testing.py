@@ -152,6 +152,8 @@ def testing_environment(
 def build_command(
     root,  # the course's folder
     args=(),  # the user's own arguments to pytest
+    *,
+    full: bool = False,  # also the tests that are marked slow
 ) -> list:  # the command, to be run in the course's folder
     """The command that tests the course."""
     values = {after for before, after in zip(args, args[1:]) if before in ("-k", "-m", "-n", "-p", "-o", "-W")}
@@ -159,13 +161,16 @@ def build_command(
     paths = [] if given else [name for name in ("nbs", "tests") if Path(root, name).is_dir()]
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "--import-mode=importlib"]
     plugins = ["-p", "no:cacheprovider", "-p", "mfoml_course.testing", "-n", str(workers()), "--dist", "loadfile"]
-    return [sys.executable, "-m", "pytest", *plugins, *options, "--ignore=nbs/exercises", *paths, *args]
+    marked = ["-m", "slow or not slow" if full else "not slow"]
+    return [sys.executable, "-m", "pytest", *plugins, *options, *marked, "--ignore=nbs/exercises", *paths, *args]
 
 # %% ../nbs/api/41a_testing.ipynb #063fc377
 def run_tests(
     root,  # the course's folder
     args=(),  # the user's own arguments to pytest
     output=None,  # file for what pytest prints, default this process's
+    *,
+    full: bool = False,  # also the tests that are marked slow
 ) -> int:  # pytest's exit code: 0 when everything passed
     """Test the course: every notebook cell and the files in tests/."""
     missing = [name for name in ("pytest", "nbval", "xdist", "nbdev") if not find_spec(name)]
@@ -175,7 +180,8 @@ def run_tests(
         args = ["--color=no", *args]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = testing_environment(folder)
-        pytest = subprocess.Popen(build_command(root, args), cwd=root, env=environment, stdout=output, stderr=output)
+        command = build_command(root, args, full=full)
+        pytest = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output)
         try:
             return pytest.wait()
         except KeyboardInterrupt:
