@@ -13,18 +13,19 @@ __all__ = ['centred_means', 'whitener', 'variability_collapse', 'trace_ratio', '
 import torch
 from torchmetrics import Metric
 
-from .ncc import (as_features, as_labels, check_known, class_moments, ClassMoments,
+from .ncc import (as_features, as_labels, check_known, class_means, class_moments, class_sums, ClassMoments,
                               layer_mismatch, layer_moments, merge_moments, nearest_class_center)
 
 # %% ../nbs/api/13_collapse.ipynb #e16c5cb6
 def centred_means(
     means,  # (C, d) class means, nan for absent classes
-):  # (C present, d) float64
+):  # (C present, d) float64; exactly 0 where all means are equal
     "Means of the classes present minus their plain, unweighted average mu_G."
     means = torch.as_tensor(means).detach()
     if means.ndim != 2:
         raise ValueError(f"expected means of shape (n_classes, d), got {tuple(means.shape)}")
     means = as_features(means[~means.isnan().any(1)])
+    means = means - means[:1]  # the average of equal numbers is rounded, their difference is not
     return means - means.mean(0)
 
 
@@ -33,25 +34,25 @@ def whitener(
 ):  # (d, rank), rank <= min(C - 1, d); rank 0 where all means coincide
     "V / S of the centred means M / sqrt(C) = U S V': |(h - mu) @ whitener|^2 averages to tr(Sigma_W pinv(Sigma_B))."
     centred = centred_means(means)
-    n_classes, d = centred.shape
-    if not n_classes:
+    if not len(centred):
         return centred.T
-    _, s, vh = torch.linalg.svd(centred / n_classes**0.5, full_matrices=False)
-    floor = torch.as_tensor(means).abs().nan_to_num().max() / n_classes**0.5 * 1e-15
-    rank = min(int((s > torch.maximum(s.max() * max(n_classes, d) * torch.finfo(s.dtype).eps, floor)).sum()), n_classes - 1)
-    return (vh[:rank] / s[:rank, None]).T
+    _, s, vh = torch.linalg.svd(centred, full_matrices=False)
+    relative = s.max() * max(centred.shape) * torch.finfo(s.dtype).eps
+    rounding = torch.as_tensor(means).abs().nan_to_num().max() * 1e-15
+    rank = min(int((s > torch.maximum(relative, rounding)).sum()), len(centred) - 1)
+    return (len(centred) ** 0.5 * vh[:rank] / s[:rank, None]).T
 
-
-def _moments(features, labels, means, n_classes, flatten):
+# %% ../nbs/api/13_collapse.ipynb #1843a456
+def _checked(features, labels, means, n_classes, flatten):
     "Features, labels and the means to measure against: the given ones, or the features' own."
     features = as_features(features, flatten)
-    n_classes = n_classes or (int(torch.as_tensor(labels).max()) + 1 if means is None else len(means))
-    labels = as_labels(labels, len(features), n_classes).to(features.device)
     if means is None:
-        means = class_moments(features, labels, n_classes=n_classes).means
+        means = class_means(features, labels, n_classes=n_classes)
     means = torch.as_tensor(means).to(features)
     if means.ndim != 2 or means.shape[1] != features.shape[1]:
-        raise ValueError(f"expected means of shape (n_classes, {features.shape[1]}), the features' width, got {tuple(means.shape)}")
+        raise ValueError(f"expected means of shape (n_classes, {features.shape[1]}), the features' width, "
+                         f"got {tuple(means.shape)}")
+    labels = as_labels(labels, len(features), len(means)).to(features.device)
     check_known(labels, means)
     return features, labels, means
 
@@ -61,11 +62,11 @@ def variability_collapse(
     labels,  # (n_samples,) class indices
     *,
     means=None,  # (C, d) class means of the training set; None: the features' own
-    n_classes=None,  # int: C; None: the largest label + 1
+    n_classes=None,  # int: C for the features' own means; None: the largest label + 1
     flatten=False,  # bool: flatten features from dim 1
 ):  # scalar; nan where Sigma_B = 0 (one class, or equal means)
     "NC1 = tr(Sigma_W pinv(Sigma_B)) / C, Sigma_W a mean over samples, divided by C as in Papyan et al. 2020, Fig. 6."
-    h, labels, means = _moments(features, labels, means, n_classes, flatten)
+    h, labels, means = _checked(features, labels, means, n_classes, flatten)
     white = whitener(means)
     if not white.shape[1]:
         return h.new_tensor(float("nan"))
@@ -76,7 +77,7 @@ def trace_ratio(
     features, labels, *, means=None, n_classes=None, flatten=False,  # as in variability_collapse
 ):  # scalar; nan where Sigma_B = 0
     "tr(Sigma_W) / tr(Sigma_B): not divided by C, Sigma_W a mean over samples."
-    h, labels, means = _moments(features, labels, means, n_classes, flatten)
+    h, labels, means = _checked(features, labels, means, n_classes, flatten)
     return _trace_ratio((h - means[labels]).square().sum() / len(h), means)
 
 
@@ -89,19 +90,22 @@ def class_distance_normalized_variance(
     features, labels, *, means=None, n_classes=None, flatten=False,  # as in variability_collapse
 ):  # scalar; nan with fewer than two classes, inf where means coincide
     "CDNV: mean over the pairs of different classes of (Var_a + Var_b) / (2 |mu_a - mu_b|^2) (arXiv 2112.15121)."
-    h, labels, means = _moments(features, labels, means, n_classes, flatten)
-    scatter = h.new_zeros(len(means)).index_add_(0, labels, (h - means[labels]).square().sum(1))
+    h, labels, means = _checked(features, labels, means, n_classes, flatten)
+    scatter = class_sums((h - means[labels]).square().sum(1), labels, len(means))
     return _cdnv(torch.bincount(labels, minlength=len(means)).to(h), scatter, means)
 
 
 def _cdnv(count, scatter, means):
-    seen = (count > 0) & ~means.isnan().any(1)
+    seen = count > 0
     variance, means = (scatter / count)[seen], means[seen]
-    if len(means) < 2:
-        return variance.new_tensor(float("nan"))
-    a, b = torch.triu_indices(len(means), len(means), offset=1, device=means.device)
+    a, b = _pairs(len(means))
     distance = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")[a, b].square()
     return ((variance[a] + variance[b]) / (2 * distance)).mean()
+
+
+def _pairs(n_classes):  # two (n_classes * (n_classes - 1) / 2,) of indices, which may index on any device
+    "The pairs a < b of classes."
+    return torch.triu_indices(n_classes, n_classes, offset=1)
 
 # %% ../nbs/api/13_collapse.ipynb #41a96e1c
 def equinorm_error(
@@ -109,14 +113,19 @@ def equinorm_error(
 ):  # scalar >= 0; nan if all means coincide
     "NC2: population standard deviation of |mu_c - mu_G| over its mean (Papyan et al. 2020, Fig. 2)."
     norms = centred_means(means).norm(dim=1)
-    return norms.std(correction=0) / norms.mean() if norms.sum() > 0 else norms.new_tensor(float("nan"))
+    return _deviation(norms) / norms.mean()
+
+
+def _deviation(values):
+    "Population standard deviation; nan of no values."
+    return (values - values.mean()).square().mean().sqrt()
 
 
 def _cosines(means):
     "Cosines between the centred means of the pairs of different classes."
     m = centred_means(means)
     m = m / m.norm(dim=1, keepdim=True)
-    a, b = torch.triu_indices(len(m), len(m), offset=1, device=m.device)
+    a, b = _pairs(len(m))
     return (m @ m.T)[a, b]
 
 
@@ -124,8 +133,7 @@ def equiangularity_error(
     means,  # (C, d) class means
 ):  # scalar >= 0; nan with one class
     "NC2: population standard deviation of the cosines over pairs of classes (Papyan et al. 2020, Fig. 3)."
-    cosines = _cosines(means)
-    return cosines.std(correction=0) if len(cosines) else cosines.new_tensor(float("nan"))
+    return _deviation(_cosines(means))
 
 
 def maximal_angle_error(
@@ -141,11 +149,10 @@ def simplex_etf_error(
 ):  # scalar in [0, 2); nan with one class or equal means
     "NC2: Frobenius distance, not squared, of the centred means' Gram matrix to the simplex ETF's, both of norm 1."
     m = centred_means(means)
-    n_classes, gram = len(m), m @ m.T
-    if n_classes < 2 or not gram.norm() > 0:
-        return gram.new_tensor(float("nan"))
-    simplex = (torch.eye(n_classes).to(gram) - 1 / n_classes) / (n_classes - 1) ** 0.5
-    return (gram / gram.norm() - simplex).norm()
+    if not len(m):
+        return m.new_tensor(float("nan"))
+    gram, simplex = m @ m.T, centred_means(torch.eye(len(m))).to(m)  # (C, C); the second is I - 11'/C
+    return (gram / gram.norm() - simplex / simplex.norm()).norm()
 
 # %% ../nbs/api/13_collapse.ipynb #2e33fe9c
 def self_duality_error(
@@ -237,14 +244,14 @@ class NeuralCollapse(Metric):
         labels,  # (n_samples,) class indices
         predictions=None,  # (n_samples,) classes the network predicts: without them nc4 is nan
     ):
-        h, labels, means = _moments(features, labels, self.means, None, self.flatten)
+        h, labels, means = _checked(features, labels, self.means, None, self.flatten)
         if predictions is not None:
             predictions = as_labels(predictions, len(h), len(means), name="predictions").to(h.device)
             self.wrong += (nearest_class_center(h, means) != predictions).sum()
             self.judged += len(h)
         h = h - means[labels]
         self.count += torch.bincount(labels, minlength=len(means))
-        self.scatter.index_add_(0, labels, h.square().sum(1).to(self.scatter))
+        self.scatter += class_sums(h.square().sum(1), labels, len(means)).to(self.scatter)
         self.whitened += (h @ self.white.to(h)).square().sum()
 
     def compute(self):
@@ -271,14 +278,14 @@ def layer_collapse(
     classifier=None,  # dotted name of the last linear layer, for NC3 of the layer before it in means
 ):  # dict layer -> dict of nc1, trace_ratio, cdnv, nc2_..., nc3, nc4 as floats
     "Neural collapse of all layers in one sweep."
-    names, weight = list(means), None
-    if classifier in names:
-        weight = model.get_submodule(classifier).weight
-    feeds = names[names.index(classifier) - 1] if classifier in names[1:] else None
-    metrics = {name: NeuralCollapse(m, weight=weight if name == feeds else None, flatten=True) for name, m in means.items()}
+    names = list(means)
+    before = dict(zip(names[1:], names)).get(classifier)
+    weight = {before: model.get_submodule(classifier).weight} if before is not None else {}
+    metrics = {name: NeuralCollapse(m, weight=weight.get(name), flatten=True) for name, m in means.items()}
     mismatch = layer_mismatch(model, loader, means, also=lambda name, h, labels: metrics[name].update(h, labels))
     table = {name: {key: float(value) for key, value in metric.compute().items()} for name, metric in metrics.items()}
-    for name in names: table[name]["nc4"] = mismatch[name]
+    for name in names:
+        table[name]["nc4"] = mismatch[name]
     return table
 
 
