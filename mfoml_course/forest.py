@@ -24,7 +24,9 @@ from .importance import wavelet_importance
 from .nodes import TreeNodes
 from .simplex import encode_labels, simplex_probabilities
 from .trees import grown_nodes
-from .wavelets import affine_basis, forest_wavelets, m_term_curve, rank_wavelets, truncated_values
+from mfoml_course.wavelets import (
+    affine_basis, forest_wavelets, m_term_curve, rank_wavelets, root_terms, truncated_values,
+)
 
 # %% ../nbs/api/08_forest.ipynb #325c3b59
 def _bag_size(
@@ -32,8 +34,9 @@ def _bag_size(
     n_samples: int,
 ) -> int:
     "How many samples a tree sees; raises ValueError where none or too many."
-    whole = isinstance(max_samples, numbers.Integral) and not isinstance(max_samples, bool)
-    if not (whole and 1 <= max_samples <= n_samples) and not (isinstance(max_samples, numbers.Real) and not whole and 0 < max_samples <= 1):
+    whole, is_number = isinstance(max_samples, numbers.Integral), isinstance(max_samples, numbers.Real)
+    fits = is_number and (1 <= max_samples <= n_samples if whole else 0 < max_samples <= 1)
+    if not fits or isinstance(max_samples, bool):
         raise ValueError(f"expected max_samples as a fraction in (0, 1] or an integer in [1, {n_samples}], got {max_samples!r}")
     return int(max_samples) if whole else max(1, round(max_samples * n_samples))
 
@@ -102,7 +105,7 @@ class WaveletForest(BaseEstimator):
             raise ValueError(f"expected engine 'exact', got {self.engine!r}")
         if self.n_terms is not None and self.n_terms != "oob" and not isinstance(self.n_terms, numbers.Integral):
             raise ValueError(f"expected n_terms as None, a number of wavelets or 'oob', got {self.n_terms!r}")
-        if self.n_terms == "oob" and self.max_samples in (1.0, None) and not isinstance(self.max_samples, numbers.Integral):
+        if self.n_terms == "oob" and isinstance(self.max_samples, float) and self.max_samples == 1:
             raise ValueError("n_terms='oob' needs samples that some tree has not seen: expected max_samples below 1.0")
 
     def _fit(self, X, Y, grow_on, sample_weight):
@@ -127,11 +130,9 @@ class WaveletForest(BaseEstimator):
 
     def _grow(self, X32, grow_on, sample_weight, bag, seed):
         "One scikit-learn tree on one bag."
-        max_features = self.max_features
-        if isinstance(max_features, numbers.Integral):
-            max_features = min(max_features, X32.shape[1])
-        tree = self._tree_class(max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf, max_features=max_features, random_state=seed)
-        return tree.fit(X32[bag], grow_on[bag], None if sample_weight is None else sample_weight[bag], check_input=True)
+        tree = self._tree_class(max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf,
+                                max_features=self.max_features, random_state=seed)
+        return tree.fit(X32[bag], grow_on[bag], None if sample_weight is None else sample_weight[bag])
 
     def _choose_terms(self, X, Y, sample_weight):
         "The number of wavelets that predict keeps."
@@ -145,7 +146,7 @@ class WaveletForest(BaseEstimator):
     def _predict(self, X):
         "(n_samples, n_outputs): the mean over trees of the kept terms."
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        X = validate_data(self, X, reset=False)
         X32 = np.ascontiguousarray(X[:, self.columns_], dtype=np.float32)
         basis = affine_basis(self.wavelets_, X) if self.order == 2 else None
         Y_hat = np.zeros((len(X), self.wavelets_.root_mean.shape[1]))
@@ -197,8 +198,7 @@ def oob_curve(
     X, Y, unseen = X[rows], Y[rows], unseen[rows]
     share = 1 / unseen.sum(axis=1)
     basis = affine_basis(wavelets, X) if wavelets.order == 2 else None
-    roots = (unseen @ wavelets.root_mean if basis is None
-             else np.einsum("nt,tdo,nd->no", unseen, wavelets.affine.root, basis, optimize=True)) * share[:, None]
+    roots = root_terms(wavelets, X, unseen * share[:, None])
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight[rows] / sample_weight[rows].mean()
     terms = wavelets.coef if basis is None else wavelets.affine.polynomial
     return error_curve(nodes, rank_wavelets(wavelets), terms, X, (Y - roots) * np.sqrt(weight)[:, None],
@@ -216,9 +216,9 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         sample_weight=None,  # (n_samples,) non-negative
     ):
         "Grows the forest; returns self. Raises ValueError for NaN, wrong shapes and parameters out of range."
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32])
-        Y = y.reshape(len(y), -1).astype(float)
+        X, y = validate_data(self, X, y, multi_output=True)
         self._one_dimensional = y.ndim == 1
+        Y = np.asarray(y[:, None] if self._one_dimensional else y, dtype=float)
         return self._fit(X, Y, _standardise(Y), sample_weight)
 
     def predict(
@@ -246,11 +246,11 @@ class WaveletForestClassifier(ClassifierMixin, WaveletForest):
         sample_weight=None,  # (n_samples,) non-negative
     ):
         "Grows the forest; returns self. Raises ValueError for one class, NaN, wrong shapes and parameters out of range."
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        X, y = validate_data(self, X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"expected labels of at least two classes, got one class: {self.classes_[0]!r}")
+            raise ValueError(f"expected labels of at least two classes, got one class: {self.classes_.tolist()}")
         return self._fit(X, encode_labels(y, self.classes_), codes, sample_weight)
 
     def predict_proba(

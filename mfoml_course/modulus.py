@@ -36,23 +36,23 @@ def least_absolute_residuals(
     spot, never above the least-squares fit. Barrodale & Roberts 1973; Bloomfield & Steiger 1980.
     """
     k = A.shape[1]
-    r = y - A @ np.linalg.lstsq(A, y, rcond=None)[0]
+    r = y - A @ np.linalg.lstsq(A, y)[0]
     r[np.abs(r) <= 1e-12 * np.abs(y).max()] = 0.0
-    edges, basis = np.eye(k), np.full(k, -1)
+    edges, basis = np.eye(k), {}
     for _ in range(8 * (k + 5)):
-        slope = (np.sign(r) @ A) @ edges
-        gain = np.abs(slope) - (basis >= 0)
+        gain = np.abs(np.sign(r) @ A @ edges)
+        gain[list(basis)] -= 1
         j = int(np.argmax(gain))
         if gain[j] <= 1e-9:
             break
         d = A @ edges[:, j]
-        d[basis[(basis >= 0) & (np.arange(k) != j)]] = 0.0
+        d[[sample for column, sample in basis.items() if column != j]] = 0.0
         enters = _edge_minimum(r, d)
-        if enters == basis[j]:
+        if enters == basis.get(j):
             break
         r = r - r[enters] / d[enters] * d
         basis[j] = enters
-        r[basis[basis >= 0]] = 0.0
+        r[list(basis.values())] = 0.0
         row = A[enters] @ edges
         column = edges[:, j] / row[j]
         edges = edges - np.outer(column, row)
@@ -99,7 +99,7 @@ def _affine_residuals(
 ) -> np.ndarray:  # (n_samples, n_outputs)
     "Residuals of the L1-best affine function of each node."
     residuals = np.zeros_like(y)
-    for start, count in zip(starts[counts > 1], counts[counts > 1]):
+    for start, count in zip(starts, counts):
         rows = slice(start, start + count)
         centred = X[rows] - X[rows].mean(0)
         width = np.abs(centred).max(0)
@@ -121,10 +121,10 @@ def _centred(
         raise ValueError(f"expected y of shape ({n_samples},) or ({n_samples}, n_outputs), got {y.shape}")
     if not np.isfinite(y).all():
         raise ValueError("y holds NaN or infinite values: drop or impute them first")
-    y = y.reshape(n_samples, -1)
+    y = y[:, None] if y.ndim == 1 else y
     y = y - y.mean(0)
     scale = np.linalg.norm(y, axis=1).max()
-    return y / (scale or 1.0), scale
+    return (y / scale if scale else y), scale
 
 # %% ../nbs/api/04a_modulus.ipynb #e3d1d9ce
 def local_errors(

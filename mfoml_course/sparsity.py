@@ -43,7 +43,7 @@ def _tau_and_trees(
     return tau, int(n_trees)
 
 # %% ../nbs/api/05_sparsity.ipynb #ca14eae0
-_BLOCK = 2**20  # numbers held at once: 8 MB an array
+_LOWEST = -1e300  # a multiple of it by the number of wavelets is still finite
 
 
 def _log_sum_and_entropy(
@@ -55,21 +55,33 @@ def _log_sum_and_entropy(
     log_sum, log_entropy = np.zeros(tau.size), np.full(tau.size, -np.inf)
     if distance.size == 0:
         return log_sum, log_entropy
-    step = max(1, _BLOCK // distance.size)
-    for block in (slice(i, i + step) for i in range(0, tau.size, step)):
+    for number, power in enumerate(tau):
         with np.errstate(over="ignore", under="ignore"):
-            nearest = np.maximum(tau[block] * distance[0], -1e300)
-            exponent = np.maximum(tau[block, None] * (distance - distance[0]), -1e300)  # (n_tau, n_nonzero - 1)
+            nearest = max(power * distance[0], _LOWEST)
+            exponent = np.maximum(power * (distance - distance[0]), _LOWEST)  # (n_nonzero - 1,)
             term = np.exp(exponent)
-            count = term.sum(1)
+            count = term.sum()
             rest = np.exp(nearest) * count
-        spread = -(term * exponent).sum(1) - nearest * count
-        ratio = np.divide(np.log1p(rest), rest, out=np.ones_like(rest), where=rest > 0)
-        log_sum[block] = np.log1p(rest)
-        log_entropy[block] = nearest + np.log(count * ratio + spread / (1 + rest))
+            spread = -(term * exponent).sum() - nearest * count
+        log_sum[number] = np.log1p(rest)
+        ratio = log_sum[number] / rest if rest > 0 else 1.0
+        log_entropy[number] = nearest + np.log(count * ratio + spread / (1 + rest))
     return log_sum, log_entropy
 
 # %% ../nbs/api/05_sparsity.ipynb #df965363
+def _log_sparsity_and_entropy(
+    norms,  # (n_wavelets,)
+    tau,  # scalar or array, above 0
+    n_trees,  # J
+) -> tuple[np.ndarray | float, np.ndarray | float]:  # shape of tau, each
+    "log N_tau and log H(w); both -inf if all norms are zero."
+    log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
+    if log_norms.size == 0:
+        return (np.full(tau.shape, -np.inf)[()],) * 2
+    log_sum, log_entropy = (a.reshape(tau.shape) for a in _log_sum_and_entropy(log_norms, tau.ravel()))
+    return (log_norms.max() - np.log(n_trees) + log_sum / tau)[()], log_entropy[()]
+
+
 def log_sparsity(
     norms,  # (n_wavelets,), wavelet norms of all trees
     tau,  # scalar or array, above 0
@@ -77,11 +89,7 @@ def log_sparsity(
     n_trees,  # J
 ) -> np.ndarray | float:  # shape of tau
     "log N_tau(f,F), finite; -inf if all norms are zero. Raises ValueError for bad norms, tau or n_trees."
-    log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
-    if log_norms.size == 0:
-        return np.full(tau.shape, -np.inf)[()]
-    log_sum = _log_sum_and_entropy(log_norms, tau.ravel())[0].reshape(tau.shape)
-    return (log_norms.max() - np.log(n_trees) + log_sum / tau)[()]
+    return _log_sparsity_and_entropy(norms, tau, n_trees)[0]
 
 
 def sparsity(
@@ -102,11 +110,8 @@ def log_sparsity_slope(
     n_trees,  # J
 ) -> np.ndarray | float:  # shape of tau
     "log(-dN_tau/dtau) = log N + log H(w) - 2 log tau; -inf for at most one non-zero norm."
-    log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
-    if log_norms.size < 2:
-        return np.full(tau.shape, -np.inf)[()]
-    log_sum, log_entropy = (a.reshape(tau.shape) for a in _log_sum_and_entropy(log_norms, tau.ravel()))
-    return (log_norms.max() - np.log(n_trees) + log_sum / tau + log_entropy - 2 * np.log(tau))[()]
+    log_sum, log_entropy = _log_sparsity_and_entropy(norms, tau, n_trees)
+    return log_sum + log_entropy - 2 * np.log(np.asarray(tau, dtype=float))
 
 
 def sparsity_derivative(
