@@ -52,9 +52,9 @@ def _class_values(
     "Every node's class fractions as a point in the simplex."
     if estimator.n_outputs_ > 1:
         raise ValueError(f"expected one label a sample, got a classifier with {estimator.n_outputs_} outputs: fit one forest an output")
-    stored = estimator.tree_
+    stored, own = estimator.tree_, estimator.classes_
     fractions = np.zeros((stored.node_count, len(classes)))
-    fractions[:, np.searchsorted(classes, estimator.classes_)] = stored.value.reshape(stored.node_count, -1)
+    fractions[:, np.searchsorted(classes, own)] = stored.value.reshape(stored.node_count, len(own))
     return fractions @ simplex_vertices(len(classes))
 
 # %% ../nbs/api/02_trees.ipynb #2c366d8f
@@ -71,7 +71,7 @@ def _sklearn_tree(
     if hasattr(estimator, "classes_"):
         value = _class_values(estimator, estimator.classes_ if classes is None else classes)
     else:
-        value = np.array(stored.value).reshape(stored.node_count, -1)
+        value = np.array(stored.value).reshape(stored.node_count, estimator.n_outputs_)
     columns = np.arange(estimator.n_features_in_) if features is None else np.asarray(features)
     fields = _splits(stored, columns)
     return TreeNodes(
