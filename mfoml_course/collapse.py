@@ -13,8 +13,8 @@ __all__ = ['centred_means', 'whitener', 'variability_collapse', 'trace_ratio', '
 import torch
 from torchmetrics import Metric
 
-from .ncc import (as_features, as_labels, check_known, class_means, class_moments, class_sums, ClassMoments,
-                              layer_mismatch, layer_moments, merge_moments, nearest_class_center)
+from .ncc import (as_features, as_labels, check_known, class_means, class_moments, class_sums,
+                              ClassMoments, layer_mismatch, layer_moments, merge_moments, nearest_class_center)
 
 # %% ../nbs/api/13_collapse.ipynb #e16c5cb6
 def centred_means(

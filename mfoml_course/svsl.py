@@ -30,7 +30,7 @@ def sample_variability(
     n_samples, h = len(features), features.flatten(1)
     h = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
     group = (labels[:, None] == labels).to(torch.uint8).argmax(1)  # (B,) first member of the same class
-    count = (group == torch.arange(n_samples, device=group.device)[:, None]).sum(1)  # (B,) 0 but for first members
+    count = (group == torch.arange(n_samples, device=group.device)[:, None]).sum(1)  # (B,) 0 but for the first
     size = count[group]  # (B,) of the sample's class
     mean = torch.zeros_like(h).index_add(0, group, h)[group] / size[:, None]  # (B, d)
     distance = (h - mean).square().sum(1)
