@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 COMMAND = [sys.executable, "-c", "from mfoml_course.cli import main; main()"]
-WAITS = ["import os; print(os.getpid())", "import time; time.sleep(120)"]
+PID = "import os; print(os.getpid())"
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 
 
@@ -25,6 +25,11 @@ def run(course, *args):
     done = start(course, *args)
     printed, errors = done.communicate(timeout=300)
     return done.returncode, printed, errors
+
+
+def waits(running):
+    """A cell that makes the file and then has to be interrupted."""
+    return f"import time\nopen({str(running)!r}, 'w').close()\ntime.sleep(120)"
 
 
 def outputs(path, cell):
@@ -62,22 +67,21 @@ def test_workshop_runs_the_rest_after_a_failure(make_course):
     assert code == 1 and "changed since" in errors and copy.read_text() == "edited"
 
 
-def kernel_of(process):
-    """The kernel's process id, printed by the notebook's first cell, once the second cell runs."""
-    for line in process.stdout:
-        if line.strip().startswith("1/"):
-            break
-    time.sleep(1)
+def kernel_of(process, running):
+    """The kernel's process, once the second cell runs and has made the file."""
+    while not running.exists() and process.poll() is None:
+        time.sleep(0.1)
     [kernel] = [child for child in psutil.Process(process.pid).children() if "ipykernel" in " ".join(child.cmdline())]
     return kernel
 
 
 @needs_signals
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
-def test_a_signal_ends_the_kernel_and_keeps_what_was_done(make_course, number, code):
-    course = make_course(a_waits=WAITS, b_never=["1"])
+def test_a_signal_ends_the_kernel_and_keeps_what_was_done(make_course, tmp_path, number, code):
+    running = tmp_path / "running"
+    course = make_course(a_waits=[PID, waits(running)], b_never=["1"])
     process = start(course, "workshop")
-    kernel = kernel_of(process)
+    kernel = kernel_of(process, running)
     process.send_signal(number)
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == code and "Traceback" not in errors
@@ -104,7 +108,7 @@ def test_the_test_command_fails_with_a_cell_and_leaves_the_course_as_it_was(make
 @needs_signals
 def test_ctrl_c_ends_the_tests(make_course, tmp_path):
     running = tmp_path / "running"
-    course = make_course(one=[f"open({str(running)!r}, 'w').close(); {WAITS[1]}"])
+    course = make_course(one=[waits(running)])
     hears = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and so would theirs
     process = start(course, "test", "-n0", start_new_session=True, preexec_fn=hears)
     while not running.exists() and process.poll() is None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path for path in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -45,6 +46,50 @@ def test_notebook_links_lead_somewhere(request, notebook):
     for cell in notebook["cells"]:
         for target in re.findall(r"\]\((?![a-z]+:|#|/)([^)#\s]+)", text(cell)) if cell["cell_type"] == "markdown" else []:
             assert (folder / target).exists(), f"dead link {target}"
+
+
+def code_of_tests(path):
+    """Source texts of what tests: a file of tests/, or the cells of a notebook that are not exported."""
+    if path.suffix == ".py":
+        return [path.read_text(encoding="utf-8")]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [text(cell) for cell in cells if cell["cell_type"] == "code"]
+    plain = TransformerManager().transform_cell  # `!command` and `%magic` as Python
+    return [plain(cell) for cell in code if not re.search(r"^#\s*\|\s*exporti?\b", cell, re.MULTILINE)]
+
+
+def raises(statements):
+    return any(isinstance(node, ast.Raise) for statement in statements for node in ast.walk(statement))
+
+
+def hides_a_missing_error(node):
+    """Whether the statement goes on both with an error and without; a missing library may be made up for."""
+    if isinstance(node, ast.With):
+        return any("suppress(" in ast.unparse(item) for item in node.items)
+    if not isinstance(node, ast.Try) or raises(node.orelse):
+        return False
+    return any(not raises(handler.body) and ast.unparse(handler.type or node) != "ImportError" for handler in node.handlers)
+
+
+@pytest.mark.parametrize("code, hides", [
+    ("try: f()\nexcept ValueError as error: print(error)", True),
+    ("try: f()\nexcept KeyboardInterrupt: pass", True),
+    ("try: f()\nexcept ValueError: pass\nelse: print('well')", True),
+    ("with contextlib.suppress(ValueError): f()", True),
+    ("try: f()\nexcept ValueError: pass\nelse: raise AssertionError", False),
+    ("try: f()\nexcept ValueError as error: raise TypeError from error", False),
+    ("try: import umap\nexcept ImportError: umap = None", False),
+    ("try: f()\nfinally: g()", False),
+])
+def test_what_hides_a_missing_error(code, hides):
+    assert hides_a_missing_error(ast.parse(code).body[0]) is hides
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((ROOT / "tests").glob("test_*.py"))], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_an_error_that_is_expected_must_come(path):
+    for code in code_of_tests(path):
+        hidden = [ast.unparse(node) for node in ast.walk(ast.parse(code)) if hides_a_missing_error(node)]
+        assert not hidden, "this passes when nothing is raised, use mfoml_course.testing.refusal:\n" + "\n".join(hidden)
 
 
 def notebook_numbers():

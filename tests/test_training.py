@@ -4,6 +4,7 @@ Run as a script with a folder, it forks one process a moment (torch is imported 
 resumes it in another process and compares the final weights and records with an uninterrupted run.
 """
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -68,29 +69,27 @@ def arm(moment):
     setattr(owner, name, deadly)
 
 
+def forked(work, *args):
+    """The work in a forked process, which prints its traceback and ends with 1 where an error leaves it."""
+    child = multiprocessing.get_context("fork").Process(target=work, args=args)
+    child.start()
+    return child
+
+
 def in_child(work, *args):
     """Fork, do the work, return how the child ended: 0, or minus the signal's number."""
-    child = os.fork()
-    if child == 0:
-        try: work(*args)
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child = forked(work, *args)
+    child.join()
+    return child.exitcode
 
 
 def killed_after(seconds, folder):
-    """A child that its parent kills from outside after so many seconds."""
-    child = os.fork()
-    if child == 0:
-        train_here(folder)
-        os._exit(0)
-    time.sleep(seconds)
-    try: os.kill(child, signal.SIGKILL)
-    except ProcessLookupError: pass
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """A child that its parent kills from outside after so many seconds, unless it is over: how it ended."""
+    child = forked(train_here, folder)
+    child.join(seconds)
+    child.kill()
+    child.join()
+    return child.exitcode
 
 
 def outcome(folder):
