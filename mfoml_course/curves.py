@@ -10,7 +10,7 @@ __all__ = ['path_ranks', 'error_curve']
 # %% ../nbs/api/02c_curves.ipynb #d9b28c21
 import numpy as np
 
-from .nodes import TreeNodes, apply
+from .nodes import TreeNodes, apply, node_levels
 
 # %% ../nbs/api/02c_curves.ipynb #e27f8725
 def path_ranks(
@@ -19,10 +19,7 @@ def path_ranks(
     nothing: int,  # a place behind all others, to fill up with
 ) -> np.ndarray:  # (n_nodes, depth) int32
     "The places of the wavelets on the way from the root to each node."
-    levels, level = [], np.zeros(1, dtype=int)
-    while len(inner := level[nodes.left[level] >= 0]):
-        level = np.concatenate([nodes.left[inner], nodes.right[inner]])
-        levels.append(level)
+    levels = node_levels(nodes)[1:]
     paths = np.full((nodes.n_nodes, len(levels)), nothing, dtype=np.int32)
     for depth, level in enumerate(levels):
         paths[level, :depth] = paths[nodes.parent[level], :depth]
@@ -38,7 +35,7 @@ def _error_changes(
     basis: np.ndarray | None,  # (B, 1 + n_features) for polynomials
 ) -> np.ndarray:  # (n_wavelets + 1,) change of the block's squared error as each wavelet enters
     "What each wavelet does to the summed squared error."
-    events = np.sort(events, axis=1)
+    events = np.sort(events)
     changes = np.zeros(len(terms))
     for output in range(terms.shape[-1]):
         term = terms[..., output][events]  # (B, n_events) or (B, n_events, 1 + n_features)
@@ -65,18 +62,20 @@ def error_curve(
     block: int = 2**16,  # numbers in a block of work
 ) -> np.ndarray:  # (n_wavelets + 1,) entry M: the error with the first M wavelets
     "Mean over the samples of the squared error, summed over outputs, for every M."
-    nothing, rank = len(order), np.empty(len(order), dtype=np.int32)
+    nothing, rank = len(order), np.empty_like(order)
     rank[order] = np.arange(nothing)
     sorted_terms = np.concatenate([terms[order], np.zeros((1, *terms.shape[1:]))])
     ends = np.cumsum([t.n_nodes - 1 for t in nodes])
     paths = [path_ranks(t, rank[end - t.n_nodes + 1 : end], nothing) for t, end in zip(nodes, ends)]
     leaves = [apply(t, X) for t in nodes]
-    width = max(1, sum(p.shape[1] for p in paths)) * (1 if basis is None else basis.shape[1])
+    width = sum(p.shape[1] for p in paths) * (1 if basis is None else basis.shape[1])
     factor, changes = np.ones(len(X)) if factor is None else factor, np.zeros(nothing + 1)
     for rows in np.array_split(np.arange(len(X)), 1 + len(X) * width // block):
         met = [p[leaf[rows]] for p, leaf in zip(paths, leaves)]
         if takes_part is not None:
             met = [np.where(part[:, None], m, nothing) for m, part in zip(met, takes_part[rows].T)]
-        changes += _error_changes(np.concatenate(met, axis=1), sorted_terms, residual[rows], factor[rows], None if basis is None else basis[rows])
+        at_rows = None if basis is None else basis[rows]
+        events = np.concatenate(met, axis=1)
+        changes += _error_changes(events, sorted_terms, residual[rows], factor[rows], at_rows)
     start = (residual**2).sum()
     return np.append(start, start + np.cumsum(changes[:-1])) / len(X)

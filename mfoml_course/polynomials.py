@@ -30,7 +30,7 @@ def affine_fit(
     if np.count_nonzero(weight) < n_features + 1:
         return polynomial, coef, 0
     U, s, Vt = np.linalg.svd(root * (Z - center), full_matrices=False)
-    keep = s > tolerance * max(s[0], np.finfo(float).tiny)
+    keep = s > tolerance * s[0]
     along = U[:, keep].T @ (root * (R - mean))
     slope = Vt[keep].T @ (along / s[keep, None])
     polynomial[0], polynomial[1:] = mean - center @ slope, slope
@@ -70,9 +70,7 @@ def _members(nodes: TreeNodes, at: np.ndarray):
     "Yields (node, its samples' rows) from the root's level down; `at` (n,) is each sample's leaf."
     steps, levels = [at], node_levels(nodes)
     for level in levels[:0:-1]:
-        deepest = np.zeros(nodes.n_nodes, dtype=bool)
-        deepest[level] = True
-        steps.append(np.where(deepest[steps[-1]], nodes.parent[steps[-1]], steps[-1]))
+        steps.append(np.where(np.isin(steps[-1], level), nodes.parent[steps[-1]], at))
     for level, now in zip(levels, reversed(steps)):
         order = np.argsort(now, kind="stable")
         here, start = np.unique(now[order], return_index=True)

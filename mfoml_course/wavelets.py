@@ -17,7 +17,7 @@ from .curves import error_curve
 from .nodes import TreeNodes, apply, check_features, log_volume, sum_from_root
 from .polynomials import local_polynomials
 from .simplex import encode_labels
-from .trees import forest_nodes, forest_terms
+from .trees import _kind, forest_nodes, forest_terms
 
 # %% ../nbs/api/03_wavelets.ipynb #e384a1e8
 @dataclass(frozen=True)
@@ -68,15 +68,17 @@ def _log_measures(
         raise ValueError(f"expected measure 'samples' or 'volume', got {measure!r}")
     if X is None:
         raise ValueError("measure='volume' needs X, the training samples: their range is the box of the root")
-    X = check_features(X, nodes[0].n_features)
+    (n_features,) = {t.n_features for t in nodes}
+    X = check_features(X, n_features)
     return [log_volume(t, X.min(axis=0), X.max(axis=0)) for t in nodes]
 
 # %% ../nbs/api/03_wavelets.ipynb #6e7fdeb5
-def _rounding(
-    nodes: list[TreeNodes],
-) -> float:
-    "Jumps up to this size are rounding."
-    return 1e-12 * max(np.abs(t.value - t.value[0]).max() for t in nodes)
+def _is_real(
+    sizes: np.ndarray,  # of jumps
+    deviation,  # the largest deviation from a root
+) -> np.ndarray:
+    "Whether jumps are more than rounding."
+    return sizes > 1e-12 * deviation
 
 
 def _join(arrays) -> np.ndarray:
@@ -100,16 +102,18 @@ def forest_wavelets(
     logs = _log_measures(nodes, X, measure)
     jump = _join([t.jump for t in nodes])
     parent = _join([t.parent for t in nodes])
-    first = np.cumsum([0] + [t.n_nodes for t in nodes])[:-1]
+    first = np.cumsum([0] + [t.n_nodes for t in nodes])
     tree = np.repeat(np.arange(len(nodes)), [t.n_nodes - 1 for t in nodes])
     feature = np.concatenate([t.feature for t in nodes])[first[tree] + parent]
-    log_measure, sizes = _join(logs), np.abs(jump).max(axis=1, initial=0.0)
+    log_measure, deviation = _join(logs), max(np.abs(t.value - t.value[0]).max() for t in nodes)
+    real = _is_real(np.abs(jump).max(axis=1), deviation)
+    (n_features,) = {t.n_features for t in nodes}
     wavelets = Wavelets(
         tree, node=_join([np.arange(t.n_nodes) for t in nodes]), parent=parent, feature=feature,
         measure=np.exp(log_measure), log_measure=log_measure, n_samples=_join([t.n_samples for t in nodes]),
-        coef=np.where(sizes[:, None] > _rounding(nodes), jump, 0.0), rank=np.zeros(len(tree), dtype=int),
+        coef=np.where(real[:, None], jump, 0.0), rank=np.zeros(len(tree), dtype=int),
         root_mean=np.array([t.value[0] for t in nodes]), tree_weight=np.array([t.weight for t in nodes]),
-        offset=offset, n_trees=len(nodes), n_features=nodes[0].n_features,
+        offset=offset, n_trees=len(nodes), n_features=n_features,
     )
     return wavelets if order == 1 else _affine_wavelets(wavelets, forest, nodes, X, y, measure, sample_weight)
 
@@ -125,7 +129,7 @@ def label_array(
         raise ValueError(f"expected X and y of the same length, got {n_samples} and {len(y)}")
     if hasattr(forest, "classes_") and y.ndim == 1:
         return encode_labels(y, forest.classes_)
-    Y = y.reshape(n_samples, -1).astype(float)
+    Y = (y[:, None] if y.ndim == 1 else y).astype(float)
     if not np.isfinite(Y).all():
         raise ValueError("y holds NaN or infinite values")
     return Y
@@ -139,7 +143,7 @@ def tree_bags(
     "The trees' own samples."
     bags = getattr(forest, "estimators_samples_", None)
     bags = [np.arange(n_samples)] * n_trees if bags is None else list(bags)
-    if any(len(bag) and bag.max() >= n_samples for bag in bags):
+    if any(bag.max() >= n_samples for bag in bags):
         raise ValueError(f"expected the forest's own training samples: it was grown on more rows than the {n_samples} of X")
     return bags
 
@@ -162,10 +166,13 @@ def _affine_wavelets(
     X = np.asarray(check_features(X, wavelets.n_features), dtype=float)
     Y, center, spread = label_array(forest, y, len(X)), X.mean(axis=0), X.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
-    local = [local_polynomials(t, X[bag], Y[bag], center=center, scale=scale, sample_weight=None if sample_weight is None else sample_weight[bag])
-             for t, bag in zip(nodes, tree_bags(forest, len(X), len(nodes)))]
+    local = []
+    for t, bag in zip(nodes, tree_bags(forest, len(X), len(nodes))):
+        weight = None if sample_weight is None else sample_weight[bag]
+        local.append(local_polynomials(t, X[bag], Y[bag], center=center, scale=scale, sample_weight=weight))
     coef, polynomial = _join([p.coef for p in local]), _join([p.polynomial for p in local])
-    real = np.linalg.norm(coef, axis=(1, 2)) > 1e-12 * np.abs(Y - Y.mean(axis=0)).max() * np.sqrt(wavelets.measure)
+    deviation = np.abs(Y - Y.mean(axis=0)).max() * np.sqrt(wavelets.measure)
+    real = _is_real(np.linalg.norm(coef, axis=(1, 2)), deviation)
     affine = AffineTerms(polynomial * real[:, None, None], np.array([p.polynomial[0] for p in local]), center, scale)
     return Wavelets(**{**vars(wavelets), "coef": coef * real[:, None, None], "rank": _join([p.rank for p in local]),
                        "order": 2, "affine": affine})
@@ -198,7 +205,7 @@ def rank_wavelets(
 # %% ../nbs/api/03_wavelets.ipynb #2653b32a
 def _check_terms(n_terms: int, n_wavelets: int) -> int:
     "The number of terms as an int between 0 and n_wavelets, or a ValueError."
-    if isinstance(n_terms, (bool, np.bool_)) or not isinstance(n_terms, (int, np.integer)) or not 0 <= n_terms <= n_wavelets:
+    if isinstance(n_terms, bool) or not isinstance(n_terms, (int, np.integer)) or not 0 <= n_terms <= n_wavelets:
         raise ValueError(f"expected n_terms between 0 and {n_wavelets} (the number of wavelets), got {n_terms!r}")
     return int(n_terms)
 
@@ -217,10 +224,10 @@ def truncated_values(
     n_terms: int,  # terms to keep
 ) -> list[np.ndarray]:  # a tree: (n_nodes, n_outputs), or (n_nodes, 1 + n_features, n_outputs) in order 2
     "Every node's root term plus the kept wavelets on the way down to it."
-    keep = np.zeros(wavelets.n_wavelets, dtype=bool)
-    keep[rank_wavelets(wavelets)[: _check_terms(n_terms, wavelets.n_wavelets)]] = True
+    largest = rank_wavelets(wavelets)[: _check_terms(n_terms, wavelets.n_wavelets)]
     terms, roots = (wavelets.coef, wavelets.root_mean) if wavelets.order == 1 else (wavelets.affine.polynomial, wavelets.affine.root)
-    kept, start, values = terms * keep.reshape(-1, *[1] * (terms.ndim - 1)), 0, []
+    kept, start, values = np.zeros_like(terms), 0, []
+    kept[largest] = terms[largest]
     for t, root in zip(nodes, roots):
         values.append(sum_from_root(t, np.concatenate([root[None], kept[start : start + t.n_nodes - 1]])))
         start += t.n_nodes - 1
@@ -260,12 +267,12 @@ def m_term_sum(
     "The M-term approximation: root means plus the n_terms wavelets of largest norm in the whole forest."
     X, nodes = check_features(X, wavelets.n_features), _own_nodes(wavelets, forest)
     Y_hat = evaluate(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
-    return Y_hat[:, 0] if _predicts_numbers(forest, wavelets) else Y_hat
+    return Y_hat.ravel() if _predicts_numbers(forest, wavelets) else Y_hat
 
 
 def _predicts_numbers(forest, wavelets: Wavelets) -> bool:
     "Whether the forest's own raw prediction is one number a sample: one output, and no vote in the simplex."
-    votes = hasattr(forest, "predict_proba") and np.allclose(wavelets.tree_weight, 1 / wavelets.n_trees) and not wavelets.offset.any()
+    votes = hasattr(forest, "predict_proba") and _kind(forest) in ("tree", "forest", "ours")
     return wavelets.root_mean.shape[1] == 1 and not votes
 
 # %% ../nbs/api/03_wavelets.ipynb #3648cb6e
@@ -277,7 +284,8 @@ def root_terms(
     "Offset plus the roots of the trees: the sum with no wavelets."
     if wavelets.order == 1:
         return wavelets.offset + tree_weights @ wavelets.root_mean
-    return np.einsum("nt,tdo,nd->no", tree_weights, wavelets.affine.root, affine_basis(wavelets, X), optimize=True)
+    at_samples = np.einsum("nd,tdo->nto", affine_basis(wavelets, X), wavelets.affine.root)
+    return np.einsum("nt,nto->no", tree_weights, at_samples)
 
 # %% ../nbs/api/03_wavelets.ipynb #11509f74
 def m_term_curve(
@@ -295,5 +303,5 @@ def m_term_curve(
         raise ValueError(f"expected y with {wavelets.root_mean.shape[1]} outputs, got {Y.shape[1]}")
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
     terms, basis = (wavelets.coef, None) if wavelets.order == 1 else (wavelets.affine.polynomial, affine_basis(wavelets, X))
-    weight = wavelets.tree_weight[wavelets.tree].reshape(-1, *[1] * (terms.ndim - 1))
-    return error_curve(nodes, rank_wavelets(wavelets), weight * terms, X, Y - roots, basis=basis)
+    weighted = np.einsum("w,w...->w...", wavelets.tree_weight[wavelets.tree], terms)
+    return error_curve(nodes, rank_wavelets(wavelets), weighted, X, Y - roots, basis=basis)
