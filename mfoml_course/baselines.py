@@ -12,54 +12,65 @@ import numpy as np
 
 # %% ../nbs/api/19a_baselines.ipynb #f5bf4ac8
 def check_features(
-    features, # expected (n_samples, d)
-    labels,   # expected (n_samples,)
+    features,  # expected (n_samples, d)
+    labels,  # expected (n_samples,)
 ):
     "Finite features of shape (n_samples, d) as float64, labels as classes of the same length; else a named error."
     features, labels = np.asarray(features, dtype=np.float64), np.asarray(labels)
-    if features.ndim != 2: raise ValueError(f"expected features of shape (n_samples, d), got {features.shape}: flatten from dim 1?")
-    if labels.shape != (len(features),): raise ValueError(f"expected labels of shape ({len(features)},), got {labels.shape}")
-    if not np.isfinite(features).all(): raise ValueError("expected finite features, got nan or inf")
+    if features.ndim != 2:
+        raise ValueError(f"expected features of shape (n_samples, d), got {features.shape}: flatten from dim 1?")
+    if labels.shape != (len(features),):
+        raise ValueError(f"expected labels of shape ({len(features)},), got {labels.shape}")
+    if not np.isfinite(features).all():
+        raise ValueError("expected finite features, got nan or inf")
     return features, labels
 
+# %% ../nbs/api/19a_baselines.ipynb #583ec3c1
 def linear_probe_accuracy(
-    features,         # (n_samples, d)
-    labels,           # (n_samples,) classes
+    features,  # (n_samples, d)
+    labels,  # (n_samples,) classes
     *,
-    random_state=0,   # seed of the split
+    random_state=0,  # seed of the split
 ):
     "Held-out accuracy of a logistic regression on standardised features, fitted on 80 % of the samples."
     features, labels = check_features(features, labels)
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
+
     rows, held_out = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=random_state)
-    if len(np.unique(labels[rows])) < 2: return float("nan")
+    if len(np.unique(labels[rows])) < 2:
+        return float("nan")
     scaler = StandardScaler().fit(features[rows])
     model = LogisticRegression(max_iter=1000, tol=1e-3).fit(scaler.transform(features[rows]), labels[rows])
     return float(model.score(scaler.transform(features[held_out]), labels[held_out]))
 
+# %% ../nbs/api/19a_baselines.ipynb #43e07431
 def kmeans_rand_index(
-    features,         # (n_samples, d)
-    labels,           # (n_samples,) classes
+    features,  # (n_samples, d)
+    labels,  # (n_samples,) classes
     *,
-    random_state=0,   # seed of the first centers
+    random_state=0,  # seed of the first centers
 ):
     "Adjusted Rand index between the labels and k-means with as many clusters as classes."
     features, labels = check_features(features, labels)
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
-    n_distinct = len(np.unique(features, axis=0))
-    clusters = KMeans(min(len(np.unique(labels)), n_distinct), n_init=3, random_state=random_state).fit_predict(features)
+
+    n_clusters = min(len(np.unique(labels)), len(np.unique(features, axis=0)))
+    clusters = KMeans(n_clusters, n_init=3, random_state=random_state).fit_predict(features)
     return float(adjusted_rand_score(labels, clusters))
 
+# %% ../nbs/api/19a_baselines.ipynb #48ec87cd
 def effective_rank(
-    features, # (n_samples, d)
+    features,  # (n_samples, d)
 ):
     "RankMe: exp of the entropy of the singular values' shares, between 1 and min(n_samples, d); 0 for zero features."
     features, _ = check_features(features, np.zeros(len(features)))
-    gram = features.T @ features if features.shape[1] <= features.shape[0] else features @ features.T
-    values = np.sqrt(np.linalg.eigvalsh(gram).clip(0))
-    if not values.max() > 0: return 0.0
-    shares = values[values > 1e-7 * values.max()] / values[values > 1e-7 * values.max()].sum()
+    tall = max(features, features.T, key=len)
+    values = np.sqrt(np.linalg.eigvalsh(tall.T @ tall).clip(0))
+    if not values.any():
+        return 0.0
+    values = values[values > 1e-7 * values.max()]
+    shares = values / values.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
