@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from .decay import scale_index, tail_index, zipf_index
 from .pairs import complete_window, cut_noise, parent_depths, sibling_pairs
-from .sparsity import log_sparsity, log_sparsity_slope
+from .sparsity import log_sparsity, log_sparsity_slope, sparsity
 from .wavelets import Wavelets, affine_basis, forest_wavelets, label_array, tree_bags, wavelet_norms
 
 # %% ../nbs/api/06_besov.ipynb #8382bd2f
@@ -49,7 +49,8 @@ def tau_angles(
     unit = norms / norms.max()
     unit = unit / np.sqrt((unit**2).sum() / n_trees)
     slope = log_sparsity_slope(unit, taus, n_trees=n_trees)   # log |N'|
-    return np.degrees(np.arctan(np.exp(-np.clip(slope, -700, 700))))
+    with np.errstate(over="ignore"):
+        return np.degrees(np.arctan(np.exp(-slope)))
 
 def angle_tau(
     norms: np.ndarray, *,    # (n_wavelets,)
@@ -72,19 +73,18 @@ def angle_tau(
 # %% ../nbs/api/06_besov.ipynb #0cd8cbca
 def _stopped_early(wavelets): # Wavelets -> bool
     "Whether most trees have a large leaf above their deepest level: growth ended there by itself."
-    key = wavelets.tree * (max(wavelets.node.max(), wavelets.parent.max()) + 1)
-    leaf = ~np.isin(key + wavelets.node, key + wavelets.parent)
+    leaf = ~np.isin(wavelets.tree + 1j*wavelets.node, wavelets.tree + 1j*wavelets.parent)  # (tree, node) as one number
     depth = parent_depths(wavelets.tree, wavelets.node, wavelets.parent)
     deepest = np.zeros(wavelets.n_trees, int)
     np.maximum.at(deepest, wavelets.tree, depth)
-    large = wavelets.n_samples >= 2*wavelets.n_samples[leaf].min()
+    large = wavelets.n_samples >= 2*wavelets.n_samples.min()
     early = leaf & large & (depth < deepest[wavelets.tree])
     return len(np.unique(wavelets.tree[early])) > wavelets.n_trees/2
 
 def _saturation(wavelets, pairs, n_nonzero, residual): # -> (alpha, reason) or None
     "The verdict on a forest with too few wavelets."
     if n_nonzero >= MIN_WAVELETS: return None
-    few = f"{n_nonzero:.0f} non-zero wavelets a tree, fewer than {MIN_WAVELETS}: "
+    few = f"{n_nonzero:.3g} non-zero wavelets a tree, fewer than {MIN_WAVELETS}: "
     done = _stopped_early(wavelets) if residual is None else residual <= 1e-9
     if done and pairs.n_root >= 4 * (n_nonzero/2 + 1): return np.inf, few + "a finite sum, nothing left to approximate"
     return np.nan, few + "too few to measure a decay"
@@ -139,8 +139,9 @@ def _index(alpha, method, saturated=False, low=np.nan, high=np.nan, **details):
 def _fixed_index(norms, n_trees, alpha):
     "N_tau at the tau of a fixed alpha: Index vs. Norms in the lecture."
     if not alpha > -.5: raise ValueError(f"expected alpha > -1/2, got {alpha}")
-    log_n = float(log_sparsity(norms, 1/(alpha + .5), n_trees=n_trees))
-    return _index(alpha, "norms", log_sparsity=log_n, sparsity=float(np.exp(min(log_n, 700.))))
+    tau = _tau_of(alpha)
+    log_n, n = log_sparsity(norms, tau, n_trees=n_trees), sparsity(norms, tau, n_trees=n_trees)
+    return _index(alpha, "norms", log_sparsity=float(log_n), sparsity=float(n))
 
 # %% ../nbs/api/06_besov.ipynb #398de426
 FLOOR = .04  # uncertainty of a slope an octave that no refit shows
@@ -153,7 +154,7 @@ def _refit(forest, X, y, rng): # -> a fitted clone on a random half
     if "random_state" in new.get_params(): new.set_params(random_state=int(rng.integers(2**31)))
     return new.fit(X[half], y[half])
 
-def _wavelets_of(forest, X, y): # -> Wavelets
+def _wavelets_of(forest): # -> Wavelets
     "The forest's own wavelets if it keeps them."
     own = getattr(forest, "wavelets_", None)
     return forest_wavelets(forest) if own is None else own
@@ -202,12 +203,12 @@ def smoothness_interval(
     "The index with an interval from refits on halves of the data, widened by the spread of the estimators."
     X, y = np.asarray(X), np.asarray(y)
     _check_interval(X, y, confidence, method, n_refits)
-    wavelets, rng = _wavelets_of(forest, X, y), np.random.default_rng(random_state)
+    wavelets, rng = _wavelets_of(forest), np.random.default_rng(random_state)
     is_mean = np.allclose(wavelets.tree_weight, 1/wavelets.n_trees) and not np.any(wavelets.offset)
     residual = unexplained_variance(forest, X, y, wavelets) if is_mean else None
     index = smoothness_index(wavelets, method=method, residual=residual, **options)
     if index.saturated or not np.isfinite(index.alpha): return replace(index, low=index.alpha, high=index.alpha)
-    halves = [_half_alpha(_refit(forest, X, y, rng), X, y, method, options) for _ in range(n_refits)]
+    halves = [_half_alpha(_refit(forest, X, y, rng), method, options) for _ in range(n_refits)]
     halves = np.array([a for a in halves if np.isfinite(a)])
     three = [index.details[k] for k in ("tail", "zipf", "scale") if np.isfinite(index.details[k])]
     parts = dict(refits=halves.std(ddof=1) if len(halves) > 1 else 0., drift=abs(index.alpha - halves.mean()) if len(halves) else 0.,
@@ -216,9 +217,9 @@ def smoothness_interval(
     return replace(index, low=float(index.alpha - half_width), high=float(index.alpha + half_width),
                    details={**index.details, **{k: float(v) for k, v in parts.items()}, "refitted": halves.tolist()})
 
-def _half_alpha(forest, X, y, method, options): # -> float
+def _half_alpha(forest, method, options): # -> float
     "Index of a refit; nan if it cannot be had."
-    try: return smoothness_index(_wavelets_of(forest, X, y), method=method, **options).alpha
+    try: return smoothness_index(_wavelets_of(forest), method=method, **options).alpha
     except ValueError: return np.nan
 
 def _check_interval(X, y, confidence, method, n_refits):
