@@ -39,8 +39,8 @@ def whitener(
     _, s, vh = torch.linalg.svd(centred, full_matrices=False)
     relative = s.max() * max(centred.shape) * torch.finfo(s.dtype).eps
     rounding = torch.as_tensor(means).abs().nan_to_num().max() * 1e-15
-    rank = min(int((s > torch.maximum(relative, rounding)).sum()), len(centred) - 1)
-    return (len(centred) ** 0.5 * vh[:rank] / s[:rank, None]).T
+    kept = s > torch.maximum(relative, rounding)
+    return (len(centred) ** 0.5 * vh[kept] / s[kept, None]).T
 
 # %% ../nbs/api/13_collapse.ipynb #1843a456
 def _checked(features, labels, means, n_classes, flatten):

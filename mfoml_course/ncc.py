@@ -200,7 +200,7 @@ def sweep(
     device = model_device(model)
     with evaluation(model), _hooked(model, layers, seen):
         for given in loader:
-            batch.update(ran=set(), labels=torch.as_tensor(split_batch(given)[2], device=device))
+            batch.update(ran=set(), labels=torch.as_tensor(split_batch(given)[2]).to(device))
             output, labels = call_model(model, given, device)
             if idle := [name for name in layers if name not in batch["ran"]]:
                 raise ValueError(f"layers {idle} did not run in the model's forward pass")
