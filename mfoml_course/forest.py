@@ -227,7 +227,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
     ):  # (n_samples,) or (n_samples, n_outputs), as y was
         "The mean over trees of root mean plus the kept wavelets."
         Y_hat = self._predict(X)
-        return Y_hat[:, 0] if self._one_dimensional else Y_hat
+        return Y_hat.ravel() if self._one_dimensional else Y_hat
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
