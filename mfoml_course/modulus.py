@@ -105,7 +105,9 @@ def _affine_residuals(
         width = np.abs(centred).max(0)
         A = np.c_[np.ones(count), centred[:, width > 0] / width[width > 0]]
         for k in range(y.shape[1]):
-            residuals[rows, k] = least_absolute_residuals(A, y[rows, k])
+            values = y[rows, k]
+            if values.min() != values.max():
+                residuals[rows, k] = least_absolute_residuals(A, values)
     return residuals
 
 # %% ../nbs/api/04a_modulus.ipynb #3dc8ea72
