@@ -226,12 +226,10 @@ def truncated_values(
     "Every node's root term plus the kept wavelets on the way down to it."
     largest = rank_wavelets(wavelets)[: _check_terms(n_terms, wavelets.n_wavelets)]
     terms, roots = (wavelets.coef, wavelets.root_mean) if wavelets.order == 1 else (wavelets.affine.polynomial, wavelets.affine.root)
-    kept, start, values = np.zeros_like(terms), 0, []
+    kept = np.zeros_like(terms)
     kept[largest] = terms[largest]
-    for t, root in zip(nodes, roots):
-        values.append(sum_from_root(t, np.concatenate([root[None], kept[start : start + t.n_nodes - 1]])))
-        start += t.n_nodes - 1
-    return values
+    by_tree = np.split(kept, np.cumsum([t.n_nodes - 1 for t in nodes]))
+    return [sum_from_root(t, np.concatenate([root[None], part])) for t, root, part in zip(nodes, roots, by_tree)]
 
 # %% ../nbs/api/03_wavelets.ipynb #6cf24c56
 def affine_basis(
