@@ -111,7 +111,7 @@ def pool_tokens(
     if tokens == "first": return h[torch.arange(len(h), device=h.device), mask.to(torch.int64).argmax(dim=1)]
     if tokens != "mean": raise ValueError(f"expected tokens to be 'mean' or 'first', got {tokens!r}")
     weight = mask.to(h.dtype).unsqueeze(2)                                           # (B, T, 1)
-    return torch.where(weight > 0, h, 0).mul(weight).sum(1) / weight.sum(1).clamp_min(1) # (B, d)
+    return torch.where(weight > 0, h, 0).sum(1) / weight.sum(1).clamp_min(1) # (B, d)
 
 # %% ../nbs/api/11_activations.ipynb #b7a616bc
 def feature_rows(
@@ -180,7 +180,7 @@ def n_loader_samples(
 ):
     "How many samples the loader will give, or None where it does not say (the last batch may be dropped)."
     sampler = getattr(loader, "sampler", None)
-    if sampler is None or not hasattr(sampler, "__len__") or getattr(loader, "batch_size", None) is None: return None
+    if not hasattr(sampler, "__len__") or getattr(loader, "batch_size", None) is None: return None
     return len(loader) * loader.batch_size if loader.drop_last else len(sampler)
 
 # %% ../nbs/api/11_activations.ipynb #ae279566
@@ -268,4 +268,4 @@ def _reduced(rows, name, reducers, max_features, reduce, random_state):
     "The rows with at most max_features columns, and the rotation that earlier rows need (or None)."
     if max_features is None or rows.shape[1] <= max_features: return rows, None
     reducer = reducers.setdefault(name, REDUCERS[reduce](max_features, random_state))
-    return reducer(rows.astype(np.float32, copy=False)).astype(rows.dtype, copy=False), reducer.rotation
+    return reducer(np.asarray(rows, np.float32)).astype(rows.dtype), reducer.rotation

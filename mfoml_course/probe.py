@@ -18,7 +18,7 @@ import torch
 
 from .activations import choose_layers, collect_activations, layer_names, n_loader_samples, plain_model
 from .baselines import effective_rank, kmeans_rand_index, linear_probe_accuracy
-from .besov import smoothness_index, smoothness_interval, unexplained_variance
+from .besov import smoothness_interval
 from .forest import WaveletForestClassifier
 from .run_folders import write_whole
 
@@ -42,8 +42,7 @@ def layer_smoothness(
         found = smoothness_interval(forest, features, labels, method=method, random_state=random_state, **options)
     else:
         fixed = {"alpha": alpha} if method == "norms" else {}
-        residual = unexplained_variance(forest, features, labels, forest.wavelets_)
-        found = smoothness_index(forest.wavelets_, method=method, residual=residual, **fixed, **options)
+        found = forest.smoothness_index(method=method, **fixed, **options)
     norm = {"log_norm": found.details["log_sparsity"]} if method == "norms" else {}
     return {"alpha": found.alpha, "low": found.low, "high": found.high, "tau": found.tau, "n_wavelets": len(forest.wavelets_.node),
             "saturated": bool(found.saturated), "reason": found.details.get("reason", ""), **norm}
@@ -128,7 +127,7 @@ class SparsityProbe:
         if self.subsample is None: return collect_activations(model, loader, names, **options)
         if n_samples is None: raise ValueError("expected a loader of known length for subsample=: leave it out, or give the loader fewer samples")
         kept = np.sort(np.random.default_rng(self.random_state).permutation(n_samples)[:self.subsample])
-        return collect_activations(model, subsampled(loader, kept), names, n_samples=len(kept), **options)
+        return collect_activations(model, subsampled(loader, kept), names, **options)
 
     def _row(self, name, features, labels):
         "Everything that is said about one layer, and how long it took."
@@ -154,7 +153,7 @@ class RowStore:
         self.about, file = {"settings": settings, "weights": weights_hash(model)}, self.folder / "probe.json"
         if not file.exists() and any(self.folder.iterdir()) and not list(self.folder.glob("probe.json.tmp")):
             raise ValueError(f"{self.folder} is not empty and holds no probe of ours: choose another folder")
-        kept = read_json(file.read_text(encoding="utf-8")) if file.exists() else None
+        kept = read_json(file.read_text()) if file.exists() else None
         for key, value in self.about.items():
             if kept is not None and kept[key] != value:
                 raise ValueError(f"{self.folder} holds a probe of other {key}{_difference(kept[key], value)}: choose another folder")
@@ -173,7 +172,7 @@ class RowStore:
         self._write_about()
 
     def add(self, row):
-        with open(self.folder / "rows.jsonl", "a", encoding="utf-8") as file: file.write(write_json(row) + "\n")
+        with open(self.folder / "rows.jsonl", "a") as file: file.write(write_json(row) + "\n")
 
     def _write_about(self): write_whole(self.folder / "probe.json", write_json(self.about))
 
@@ -200,9 +199,9 @@ def write_json(
         if isinstance(v, dict): return {k: plain(x) for k, x in v.items()}
         if isinstance(v, (list, tuple)): return [plain(x) for x in v]
         v = v.item() if hasattr(v, "item") else v
-        if isinstance(v, float) and not np.isfinite(v): return None if np.isnan(v) else "inf" if v > 0 else "-inf"
+        if isinstance(v, float) and not np.isfinite(v): return None if np.isnan(v) else str(v) # "inf" or "-inf"
         return v
-    return json.dumps(plain(value), allow_nan=False)
+    return json.dumps(plain(value)) # only ASCII
 
 def read_json(
     text, # from write_json
@@ -219,7 +218,7 @@ def read_rows(
 ):
     "The rows of a probe's folder as dicts, numbers that were nan as nan."
     file, rows = Path(folder) / "rows.jsonl", []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+    for line in file.read_text().splitlines() if file.exists() else []:
         try: row = read_json(line)
         except json.JSONDecodeError: break # torn by a kill: that layer is done again
         rows.append({key: np.nan if value is None else value for key, value in row.items()})

@@ -177,13 +177,13 @@ def write_table(
     about = {"command": command, "versions": {"python": platform.python_version(), "torch": torch.__version__,
                                               "numpy": numpy.__version__, "scikit-learn": sklearn.__version__}}
     rows = ",\n".join(write_json(row) for row in table.to_dict("records"))
-    Path(file).write_text(f'{write_json(about)[:-1]},\n"rows": [\n{rows}\n]}}\n', encoding="utf-8")
+    Path(file).write_text(f'{write_json(about)[:-1]},\n"rows": [\n{rows}\n]}}\n')  # only ASCII
 
 def read_table(
     file, # of write_table
 ):
     "The table again, and what is said about it."
-    kept = read_json(Path(file).read_text(encoding="utf-8"))
+    kept = read_json(Path(file).read_text())
     table = pd.DataFrame(kept.pop("rows"))
     numbers = [column for column in table if column not in ("labels", "layer", "reason", "saturated")]
     return table.astype({column: float for column in numbers}), kept

@@ -83,7 +83,8 @@ class RowBuffer:
         self.array.resize((max(n_rows, int(1.1 * len(self.array))), *self.array.shape[1:]), refcheck=False)
 
     def rows(self): # (n_samples, d)
-        "The array of the rows written, and no more."
-        if self.array is not None and self.file is None and self.filled < len(self.array):
-            self.array.resize((self.filled, *self.array.shape[1:]), refcheck=False)
-        return self.array if self.array is None or self.filled == len(self.array) else self.array[:self.filled]
+        "The array of the rows written, and no more; None if there were none."
+        if self.array is None: return None
+        if self.file is not None: return self.array[:self.filled]
+        self.array.resize((self.filled, *self.array.shape[1:]), refcheck=False)
+        return self.array
