@@ -43,7 +43,7 @@ def tau_angles(
     n_trees: int,
 ) -> np.ndarray: # (n_taus,) degrees above -90
     "Angle of the derivative of N_tau, measured from the vertical, norms scaled to unit energy a tree."
-    taus = np.asarray(taus, dtype=float)
+    taus = np.asarray(taus)
     if taus.ndim != 1 or not len(taus) or not ((taus > 0) & (taus < 2)).all():
         raise ValueError("expected taus as a list of numbers strictly between 0 and p = 2")
     unit = norms / norms.max()
