@@ -19,9 +19,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .besov import SmoothnessIndex, smoothness_index, unexplained_fraction
-from .curves import error_curve
+from .wavelets.curves import error_curve
 from .importance import wavelet_importance
-from .nodes import TreeNodes
+from .trees.nodes import TreeNodes
 from .simplex import encode_labels, simplex_probabilities
 from .trees import grown_nodes
 from mfoml_course.wavelets import (

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from .activations import call_model, evaluation, model_device, pool_tokens
-from .glue import Examples, GlueTask, glue_scores
+from .datasets.glue import Examples, GlueTask, glue_scores
 
 # %% ../nbs/api/21_text.ipynb #2a090d5e
 SHORT_NAMES = {

@@ -40,7 +40,7 @@ from cosmic_ray.operators.operator import Operator
 from cosmic_ray.operators.provider import OperatorProvider
 
 from fault_replay import NOTHING
-from mfoml_course.testing import build_command, testing_environment
+from mfoml_course.course.testing import build_command, testing_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 ARGUED = Path(__file__).with_name("faults_argued.json")

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
-from mfoml_course.site import SECTIONS, build_site, serve
+from mfoml_course.course.site import SECTIONS, build_site, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["index", *(f"{section}/{path.stem}" for section in SECTIONS for path in sorted((ROOT / "nbs" / section).glob("*.ipynb")))]
@@ -204,7 +204,7 @@ def test_library_pages_document_their_names(site):
 
 
 WORKSHOP = "03_wavelets"  # many figures and formulas, no network to load
-LAB = [sys.executable, "-c", "from mfoml_course.cli import main; main()", "lab", "--no-browser", "--port"]
+LAB = [sys.executable, "-c", "from mfoml_course.course.cli import main; main()", "lab", "--no-browser", "--port"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-COMMAND = [sys.executable, "-c", "from mfoml_course.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from mfoml_course.course.cli import main; main()"]
 PID = "import os; print(os.getpid())"
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 
@@ -137,7 +137,7 @@ def test_a_broken_notebook_file_is_told(make_course):
 @pytest.mark.parametrize("statuses, code", [(["ok", "warn"], 0), (["ok", "fail", "warn"], 1)])
 def test_the_doctor_fails_only_for_what_breaks(monkeypatch, statuses, code):
     from mfoml_course import doctor
-    from mfoml_course.cli import main
+    from mfoml_course.course.cli import main
 
     findings = [doctor.Check(f"part {i}", status, "found", "" if status == "ok" else "do it") for i, status in enumerate(statuses)]
     monkeypatch.setattr(doctor, "CHECKS", (lambda: findings,))

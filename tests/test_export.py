@@ -1,6 +1,6 @@
 """The committed modules are what the notebooks export."""
 
-from mfoml_course.testing import export_differences
+from mfoml_course.course.testing import export_differences
 
 
 def test_modules_are_the_export_of_the_notebooks(root):

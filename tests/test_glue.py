@@ -6,7 +6,7 @@ import time
 
 from mfoml_course.training import read_records
 
-COMMAND = [sys.executable, "-c", "from mfoml_course.cli import main; main()", "glue", "--task", "reviews", "--budget", "smoke", "--n-train", "32"]
+COMMAND = [sys.executable, "-c", "from mfoml_course.course.cli import main; main()", "glue", "--task", "reviews", "--budget", "smoke", "--n-train", "32"]
 
 
 def test_a_killed_run_goes_on(tmp_path):

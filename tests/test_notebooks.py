@@ -89,7 +89,7 @@ def test_what_hides_a_missing_error(code, hides):
 def test_an_error_that_is_expected_must_come(path):
     for code in code_of_tests(path):
         hidden = [ast.unparse(node) for node in ast.walk(ast.parse(code)) if hides_a_missing_error(node)]
-        assert not hidden, "this passes when nothing is raised, use mfoml_course.testing.refusal:\n" + "\n".join(hidden)
+        assert not hidden, "this passes when nothing is raised, use mfoml_course.course.testing.refusal:\n" + "\n".join(hidden)
 
 
 def notebook_numbers():

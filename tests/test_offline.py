@@ -3,7 +3,7 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-from mfoml_course.testing import run_tests
+from mfoml_course.course.testing import run_tests
 
 GET_OUT = "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=20)"
 

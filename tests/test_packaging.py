@@ -47,7 +47,7 @@ def test_python_bounds_agree(root):
 
 
 def test_doctor_knows_the_oldest_python(root):
-    from mfoml_course.doctor import OLDEST_PYTHON
+    from mfoml_course.course.doctor import OLDEST_PYTHON
 
     assert ".".join(map(str, OLDEST_PYTHON)) == read_settings(root)["min_python"]
 
@@ -109,6 +109,6 @@ def test_the_wheel_reads_its_data(wheel):
 
 @pytest.mark.parametrize("command", ["workshop", "test", "lab", "docs"])
 def test_the_wheel_says_how_to_get_the_notebooks(wheel, command):
-    done = run_wheel(wheel, "-c", "from mfoml_course.cli import main; main()", command)
+    done = run_wheel(wheel, "-c", "from mfoml_course.course.cli import main; main()", command)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "git clone https://github.com/" in done.stderr and "notebooks are not here" in done.stderr

@@ -150,7 +150,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_equal(tmp_path):
 
 def mfoml(*arguments, kill_when=None):
     """Run the command in a process of its own; with kill_when, SIGKILL it once that test is true. Its exit code and output."""
-    command = "import sys; from mfoml_course.cli import main; main(sys.argv[1:], prog_name='mfoml')"
+    command = "import sys; from mfoml_course.course.cli import main; main(sys.argv[1:], prog_name='mfoml')"
     process = subprocess.Popen([sys.executable, "-c", command, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})
     while kill_when is not None and process.poll() is None:
