@@ -2,7 +2,7 @@
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 config = ConfigParser(delimiters=["="])
@@ -36,7 +36,7 @@ setup(
         "Natural Language :: English",
         *[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
     ],
-    packages=["mfoml_course"],
+    packages=find_packages(include=["mfoml_course", "mfoml_course.*"]),
     package_data={"mfoml_course": ["data/**"]},
     install_requires=lines("requirements"),
     extras_require=extras,

@@ -47,8 +47,8 @@ ARGUED = Path(__file__).with_name("faults_argued.json")
 COPIED = ("settings.ini", "pyproject.toml", "setup.py", "README.md", "CITATION.cff", "environment.yml")
 # The rooms of the mission: what they compute is what the course promises.
 ROOMS = (
-    "simplex nodes tree_formats trees polynomials curves wavelets importance modulus sparsity pairs decay besov forest "
-    "ncc collapse svsl baselines probe probing"
+    "simplex trees.nodes trees.formats trees wavelets.polynomials wavelets.curves wavelets importance sparsity.modulus sparsity "
+    "besov.pairs besov.decay besov forest ncc collapse svsl probe.baselines probe probe.callbacks"
 ).split()
 # These look at the files of the course, not at what the code computes; a copy with a fault is not theirs to judge.
 ABOUT_FILES = ("browser", "cli", "export", "faults", "imports", "notebooks", "offline", "packaging", "site")

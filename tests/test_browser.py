@@ -17,10 +17,10 @@ import pytest
 
 pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
-from mfoml_course.course.site import SECTIONS, build_site, serve
+from mfoml_course.course.site import SECTIONS, build_site, section_pages, serve
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ["index", *(f"{section}/{path.stem}" for section in SECTIONS for path in sorted((ROOT / "nbs" / section).glob("*.ipynb")))]
+NOTEBOOKS = ["index", *(page for section in SECTIONS for page in section_pages(ROOT / "nbs", section))]
 PAGES = [*NOTEBOOKS, *(f"{section}/index" for section in SECTIONS), "genindex", "search"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -10,7 +10,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path for path in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-MODULES = sorted(path for path in (ROOT / "mfoml_course").glob("*.py") if path.name not in ("__init__.py", "_modidx.py"))
+PACKAGE = ROOT / "mfoml_course"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path not in (PACKAGE / "__init__.py", PACKAGE / "_modidx.py"))
 OF_A_MACHINE = re.compile(r"/home/\w|/Users/\w|/root/|/work/|/tmp/\w|[A-Z]:\\\\Users")
 
 
@@ -92,39 +93,55 @@ def test_an_error_that_is_expected_must_come(path):
         assert not hidden, "this passes when nothing is raised, use mfoml_course.course.testing.refusal:\n" + "\n".join(hidden)
 
 
-def notebook_numbers():
-    """Module name -> the number that its notebook's file name begins with."""
-    numbers = {}
-    for path in (ROOT / "nbs" / "api").glob("*.ipynb"):
-        code = [text(cell) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
-        name = re.search(r"^#\s*\|\s*default_exp\s+(\S+)", "\n".join(code), re.MULTILINE)
-        if name:
-            numbers[name[1]] = path.stem.split("_")[0]
-    return numbers
+def exported_module(path):
+    """The module that a notebook exports, as in wavelets or wavelets.curves; None where it exports nothing."""
+    code = [text(cell) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    name = re.search(r"^#\s*\|\s*default_exp\s+(\S+)", "\n".join(code), re.MULTILINE)
+    return name and name[1].removesuffix(".__init__")
 
 
-def imported(tree):
-    """The modules of this package that the tree imports."""
+API = {exported_module(path): path for path in (ROOT / "nbs" / "api").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
+ROOMS = {name: int(path.name.split("_")[0]) for name, path in API.items() if name and "." not in name}
+
+
+def module_name(path):
+    """As in wavelets or wavelets.curves."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_a_notebook_stands_where_its_module_does():
+    for name, path in API.items():
+        room, _, back = name.partition(".")
+        expected = f"{ROOMS[room]:02d}_{room}" + (f"/{back}" if back else "")
+        assert path.relative_to(ROOT / "nbs" / "api").with_suffix("").as_posix() == expected
+    assert sorted(map(module_name, MODULES)) == sorted(API)
+
+
+def imported(path, tree):
+    """The modules of this package that a module's tree imports, by their names below the package."""
+    package = path.relative_to(PACKAGE.parent).parts[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            module = ".".join(filter(None, ["mfoml_course" if node.level else None, node.module]))  # nbdev writes `from .trees import ...`
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
             if module == "mfoml_course":
                 yield from (alias.name for alias in node.names)
             elif module.startswith("mfoml_course."):
-                yield module.split(".")[1]
+                yield module.removeprefix("mfoml_course.")
         elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("mfoml_course."))
+            yield from (alias.name.removeprefix("mfoml_course.") for alias in node.names if alias.name.startswith("mfoml_course."))
 
 
-@pytest.fixture(params=MODULES, ids=lambda path: path.stem)
+@pytest.fixture(params=MODULES, ids=module_name)
 def module(request):
-    return request.param.stem, ast.parse(request.param.read_text(encoding="utf-8"))
+    return request.param, ast.parse(request.param.read_text(encoding="utf-8"))
 
 
-def test_imports_point_to_lower_numbers(module):
-    numbers, (name, tree) = notebook_numbers(), module
-    higher = [other for other in imported(tree) if other in numbers and numbers[other][:2] > numbers[name][:2]]
-    assert higher == []
+def test_imports_point_to_lower_rooms(module):
+    path, tree = module
+    room = module_name(path).split(".")[0]
+    others = [other.split(".")[0] for other in imported(path, tree)]
+    assert [other for other in others if ROOMS.get(other, 0) > ROOMS[room]] == []
 
 
 FORBIDDEN_CALLS = {"eval", "exec", "exit", "quit", "print", "input"}
@@ -138,15 +155,15 @@ def seeded_apart(tree):
 
 
 def test_exported_code_keeps_the_rules(module):
-    name, tree = module
-    apart = seeded_apart(tree)
+    path, tree = module
+    name, apart = module_name(path), seeded_apart(tree)
     for node in ast.walk(tree):
         where = f"{name}.py line {getattr(node, 'lineno', 0)}: "
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in FORBIDDEN_CALLS, where + node.func.id
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             call = ast.unparse(node.func)
-            assert call != "sys.exit" or name == "cli", where + call
+            assert call != "sys.exit" or name == "course.cli", where + call
             assert not re.fullmatch(r"(np|numpy)\.random\.(seed|rand|randn|randint|normal|uniform|choice|shuffle|permutation)", call), where + call
             assert node in apart or call not in ("torch.manual_seed", "random.seed"), where + call
         if isinstance(node, ast.Import | ast.ImportFrom):

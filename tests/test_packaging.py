@@ -55,7 +55,7 @@ def test_doctor_knows_the_oldest_python(root):
 def test_every_import_is_required(root):
     required = {canonicalize_name(Requirement(line).name) for listed in read_requirements(root).values() for line in listed}
     owners, unknown = packages_distributions(), set()
-    for path in (root / "mfoml_course").glob("*.py"):
+    for path in (root / "mfoml_course").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
