@@ -1,4 +1,5 @@
 """The package's metadata, read from settings.ini so that every number stands in one place."""
+
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -21,37 +21,44 @@ from .text import load_pretrained
 
 # %% ../nbs/api/22_clip.ipynb #6bebee97
 def unit_rows(
-    embeddings,      # (n, d) tensor or array
-    name="embeddings", # what the caller calls them, for the error
+    embeddings,  # (n, d) tensor or array
+    name="embeddings",  # what the caller calls them, for the error
 ):
     "Rows scaled to length 1: (n, d) float64; ValueError for another shape, nan, inf, or a zero row."
     h = torch.as_tensor(embeddings).detach().cpu().double()
-    if h.ndim != 2: raise ValueError(f"expected {name} of shape (n, d), got {tuple(h.shape)}")
+    if h.ndim != 2:
+        raise ValueError(f"expected {name} of shape (n, d), got {tuple(h.shape)}")
     length = h.norm(dim=1, keepdim=True)
-    if not torch.isfinite(length).all() or (length == 0).any(): raise ValueError(f"expected {name} with finite rows that are not zero")
+    if not torch.isfinite(length).all() or (length == 0).any():
+        raise ValueError(f"expected {name} with finite rows that are not zero")
     return h / length
 
+
 def cosine_matrix(
-    a, # (n, d)
-    b, # (m, d)
+    a,  # (n, d)
+    b,  # (m, d)
 ):
     "Cosine between every row of a and every row of b: (n, m)."
     a, b = unit_rows(a), unit_rows(b)
-    if a.shape[1] != b.shape[1]: raise ValueError(f"expected embeddings of one width, got {a.shape[1]} and {b.shape[1]}: from the same pair of encoders?")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"expected embeddings of one width, got {a.shape[1]} and {b.shape[1]}: from the same pair of encoders?"
+        )
     return a @ b.T
 
 # %% ../nbs/api/22_clip.ipynb #cc2155b9
 def zero_shot_predictions(
-    image_embeddings, # (n, d)
+    image_embeddings,  # (n, d)
     text_embeddings,  # (C, d) one anchor a class
 ):
     "Class whose text anchor is nearest in direction: (n,) class indices."
     return cosine_matrix(image_embeddings, text_embeddings).argmax(1)
 
+
 def zero_shot_accuracy(
-    image_embeddings, # (n, d)
+    image_embeddings,  # (n, d)
     text_embeddings,  # (C, d) one anchor a class
-    labels,           # (n,) class indices
+    labels,  # (n,) class indices
 ):
     "Share of pictures whose nearest text anchor is their class's: a number in [0, 1]."
     predictions = zero_shot_predictions(image_embeddings, text_embeddings)
@@ -62,63 +69,90 @@ def zero_shot_accuracy(
 @dataclass(frozen=True)
 class AnchorMatch:
     "How text anchors and class means of pictures go together."
-    zero_shot: float    # accuracy of the nearest anchor
-    ncc: float          # accuracy of the nearest class mean
-    same: float         # share of pictures to which both rules give the same class
-    own: float          # share of classes whose mean's nearest anchor is their own
-    gap: float          # distance between the mean picture and the mean anchor
-    means: torch.Tensor = field(repr=False)   # (C, d) class means of the unit training embeddings
-    anchors: torch.Tensor = field(repr=False) # (C, d) unit text anchors
-    cosines: torch.Tensor = field(repr=False) # (C, C) row: class mean, column: anchor
+
+    zero_shot: float  # accuracy of the nearest anchor
+    ncc: float  # accuracy of the nearest class mean
+    same: float  # share of pictures to which both rules give the same class
+    own: float  # share of classes whose mean's nearest anchor is their own
+    gap: float  # distance between the mean picture and the mean anchor
+    means: torch.Tensor = field(repr=False)  # (C, d) class means of the unit training embeddings
+    anchors: torch.Tensor = field(repr=False)  # (C, d) unit text anchors
+    cosines: torch.Tensor = field(repr=False)  # (C, C) row: class mean, column: anchor
+
 
 def match_anchors(
-    train_embeddings, # (n_train, d) of training pictures: they give the class means
-    train_labels,     # (n_train,)
+    train_embeddings,  # (n_train, d) of training pictures: they give the class means
+    train_labels,  # (n_train,)
     test_embeddings,  # (n_test, d)
-    test_labels,      # (n_test,)
+    test_labels,  # (n_test,)
     text_embeddings,  # (C, d) one anchor a class
 ):
     "Nearest class center by text and by training means, on the unit sphere (the lecture's CLIP direction)."
-    train, test, anchors = unit_rows(train_embeddings, "train_embeddings"), unit_rows(test_embeddings, "test_embeddings"), unit_rows(text_embeddings, "text_embeddings")
-    means = class_means(train, train_labels, n_classes=len(anchors)) # (C, d)
-    if means.isnan().any(): raise ValueError(f"expected training pictures of every class, none of class {int(means.isnan().any(1).nonzero()[0])}")
+    train, test, anchors = (
+        unit_rows(train_embeddings, "train_embeddings"),
+        unit_rows(test_embeddings, "test_embeddings"),
+        unit_rows(text_embeddings, "text_embeddings"),
+    )
+    means = class_means(train, train_labels, n_classes=len(anchors))  # (C, d)
+    if means.isnan().any():
+        raise ValueError(
+            f"expected training pictures of every class, none of class {int(means.isnan().any(1).nonzero()[0])}"
+        )
     by_text, by_mean = zero_shot_predictions(test, anchors), nearest_class_center(test, means)
     labels, cosines = as_labels(test_labels, len(test), len(anchors)).cpu(), cosine_matrix(means, anchors)
     share = lambda hits: float(hits.double().mean())
-    return AnchorMatch(share(by_text == labels), share(by_mean == labels), share(by_text == by_mean),
-                       share(cosines.argmax(1) == torch.arange(len(anchors))), float((train.mean(0) - anchors.mean(0)).norm()), means, anchors, cosines)
+    return AnchorMatch(
+        share(by_text == labels),
+        share(by_mean == labels),
+        share(by_text == by_mean),
+        share(cosines.argmax(1) == torch.arange(len(anchors))),
+        float((train.mean(0) - anchors.mean(0)).norm()),
+        means,
+        anchors,
+        cosines,
+    )
 
 # %% ../nbs/api/22_clip.ipynb #3f353a4b
 def contrastive_loss(
-    images,           # (B, d) embeddings, row i belongs to text i
-    texts,            # (B, d)
-    labels=None,      # (B,) pairs of one label all belong together; None: each to itself only
+    images,  # (B, d) embeddings, row i belongs to text i
+    texts,  # (B, d)
+    labels=None,  # (B,) pairs of one label all belong together; None: each to itself only
     *,
-    temperature=0.07, # t, a number or a scalar tensor
+    temperature=0.07,  # t, a number or a scalar tensor
 ):
     "Symmetric InfoNCE on cosines: a scalar (Radford et al. 2021; with labels Yang et al. 2022)."
-    if images.ndim != 2 or images.shape != texts.shape: raise ValueError(f"expected images and texts of the same shape (n_pairs, d), got {tuple(images.shape)} and {tuple(texts.shape)}")
-    labels = torch.arange(len(images), device=images.device) if labels is None else as_labels(labels, len(images)).to(images.device)
-    logits = F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T / temperature # (B, B)
+    if images.ndim != 2 or images.shape != texts.shape:
+        raise ValueError(
+            f"expected images and texts of the same shape (n_pairs, d), got {tuple(images.shape)} and {tuple(texts.shape)}"
+        )
+    labels = (
+        torch.arange(len(images), device=images.device)
+        if labels is None
+        else as_labels(labels, len(images)).to(images.device)
+    )
+    logits = F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T / temperature  # (B, B)
     target = (labels[:, None] == labels[None]).to(logits)
-    target = target / target.sum(1, keepdim=True)                                   # (B, B), symmetric
+    target = target / target.sum(1, keepdim=True)  # (B, B), symmetric
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 # %% ../nbs/api/22_clip.ipynb #c4371436
 def sentence_embeddings(
-    texts,        # list of n sentences
-    name="minilm", # a text encoder, as for `load_pretrained`
+    texts,  # list of n sentences
+    name="minilm",  # a text encoder, as for `load_pretrained`
     *,
     batch_size=64,
 ):
     "Masked mean over the tokens of the last hidden state, scaled to length 1: (n, d) float32."
     texts = list(texts)
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts): raise ValueError("expected a list of sentences, none of them empty")
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError("expected a list of sentences, none of them empty")
     tokenizer, model = load_pretrained("AutoTokenizer", name), load_pretrained("AutoModel", name)
     rows = []
     with evaluation(model):
         for start in range(0, len(texts), batch_size):
-            batch = tokenizer(texts[start:start + batch_size], padding=True, truncation=True, return_tensors="pt")
+            batch = tokenizer(
+                texts[start : start + batch_size], padding=True, truncation=True, return_tensors="pt"
+            )
             rows.append(pool_tokens(model(**batch).last_hidden_state, batch["attention_mask"]))
     return unit_rows(torch.cat(rows)).float()
 
@@ -126,50 +160,66 @@ def sentence_embeddings(
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PROMPTS = ("a photo of the number {}", "the handwritten digit {}", "somebody wrote a {}", "this is a {}")
 
+
 def prompt_embeddings(
-    names,            # C class names
+    names,  # C class names
     prompts=PROMPTS,  # P sentences with {} for the name
-    encoder="minilm", # as for `sentence_embeddings`
+    encoder="minilm",  # as for `sentence_embeddings`
 ):
     "Embeddings of every prompt for every class: (C, P, d)."
-    if wrong := [prompt for prompt in prompts if "{}" not in prompt]: raise ValueError(f"expected prompts with {{}} where the name goes, got {wrong[0]!r}")
+    if wrong := [prompt for prompt in prompts if "{}" not in prompt]:
+        raise ValueError(f"expected prompts with {{}} where the name goes, got {wrong[0]!r}")
     rows = sentence_embeddings([prompt.format(name) for name in names for prompt in prompts], encoder)
     return rows.reshape(len(names), len(prompts), -1)
 
 # %% ../nbs/api/22_clip.ipynb #1159828f
 class DualEncoder(nn.Module):
     "An image encoder beside a linear map of text features, both into R^n_shared."
-    def __init__(self,
-        image_encoder: nn.Module, # pictures -> (B, n_shared)
-        n_text: int,              # features of a sentence, 384 for MiniLM
-        n_shared: int,            # d
-        temperature: float = 0.07, # at the start
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,  # pictures -> (B, n_shared)
+        n_text: int,  # features of a sentence, 384 for MiniLM
+        n_shared: int,  # d
+        temperature: float = 0.07,  # at the start
     ):
         super().__init__()
-        if not temperature > 0: raise ValueError(f"expected a positive temperature, got {temperature!r}")
+        if not temperature > 0:
+            raise ValueError(f"expected a positive temperature, got {temperature!r}")
         self.image_encoder, self.text_map = image_encoder, nn.Linear(n_text, n_shared)
         self.log_temperature = nn.Parameter(torch.tensor(float(np.log(temperature))))
 
     def forward(self, x, texts, labels=None):
         "The contrastive loss of pictures x (B, C, W, W) with sentences texts (B, n_text)."
-        return contrastive_loss(self.image_encoder(x), self.text_map(texts), labels, temperature=self.log_temperature.exp().clamp(.01, 1))
+        return contrastive_loss(
+            self.image_encoder(x),
+            self.text_map(texts),
+            labels,
+            temperature=self.log_temperature.exp().clamp(0.01, 1),
+        )
 
     def embed_images(self, x, batch_size=500):
         "Unit embeddings of pictures: (n, C, W, W) -> (n, n_shared)."
-        with evaluation(self): return F.normalize(torch.cat([self.image_encoder(part.to(model_device(self))) for part in x.split(batch_size)]), dim=1).cpu()
+        with evaluation(self):
+            return F.normalize(
+                torch.cat([self.image_encoder(part.to(model_device(self))) for part in x.split(batch_size)]),
+                dim=1,
+            ).cpu()
 
     def embed_texts(self, texts):
         "Unit embeddings of sentence features: (n, n_text) -> (n, n_shared)."
-        with evaluation(self): return F.normalize(self.text_map(texts.to(model_device(self))), dim=1).cpu()
+        with evaluation(self):
+            return F.normalize(self.text_map(texts.to(model_device(self))), dim=1).cpu()
+
 
 def train_dual_encoder(
-    model,          # DualEncoder
-    images,         # (n, C, W, W)
-    labels,         # (n,) class of each picture
-    texts,          # (C, P, n_text) embeddings of P sentences a class
+    model,  # DualEncoder
+    images,  # (n, C, W, W)
+    labels,  # (n,) class of each picture
+    texts,  # (C, P, n_text) embeddings of P sentences a class
     *,
-    optimizer,      # of the model's parameters
-    generator,      # torch.Generator of the order and the choice of sentences
+    optimizer,  # of the model's parameters
+    generator,  # torch.Generator of the order and the choice of sentences
     epochs=5,
     batch_size=64,
 ):
@@ -186,39 +236,56 @@ def train_dual_encoder(
             optimizer.step()
             total += float(loss.detach()) * len(rows)
         losses.append(total / len(images))
-        if not np.isfinite(losses[-1]): raise FloatingPointError(f"the loss became {losses[-1]} in epoch {epoch + 1}: a smaller learning rate?")
+        if not np.isfinite(losses[-1]):
+            raise FloatingPointError(
+                f"the loss became {losses[-1]} in epoch {epoch + 1}: a smaller learning rate?"
+            )
     return losses
 
 # %% ../nbs/api/22_clip.ipynb #de9f4182
 def load_clip(
-    name="openai/clip-vit-base-patch32", # on the Hugging Face hub, or a folder
+    name="openai/clip-vit-base-patch32",  # on the Hugging Face hub, or a folder
 ):
     "A CLIP model and its processor, from the hub or a folder: (model, processor); ConnectionError tells the offline way."
-    try: model, processor = load_pretrained("AutoModel", name), load_pretrained("AutoProcessor", name)
+    try:
+        model, processor = load_pretrained("AutoModel", name), load_pretrained("AutoProcessor", name)
     except ConnectionError as error:
-        raise ConnectionError(f"{name!r} is neither here nor reachable on the hub: download it where there is a network "
-                              f"(`hf download {name} --local-dir FOLDER`) and give the folder, or train a DualEncoder, which needs no download") from error
+        raise ConnectionError(
+            f"{name!r} is neither here nor reachable on the hub: download it where there is a network "
+            f"(`hf download {name} --local-dir FOLDER`) and give the folder, or train a DualEncoder, which needs no download"
+        ) from error
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
-        raise ValueError(f"{name!r} is a {type(model).__name__}, which does not embed pictures and texts: choose a CLIP model")
+        raise ValueError(
+            f"{name!r} is a {type(model).__name__}, which does not embed pictures and texts: choose a CLIP model"
+        )
     return model, processor
 
+
 def clip_embeddings(
-    model,         # from load_clip
-    processor,     # from load_clip
+    model,  # from load_clip
+    processor,  # from load_clip
     *,
-    images=None,   # (n, 1 or 3, H, W) in [0, 1]
-    texts=None,    # list of sentences
+    images=None,  # (n, 1 or 3, H, W) in [0, 1]
+    texts=None,  # list of sentences
     batch_size=64,
 ):
     "Unit embeddings of pictures or of texts by a CLIP model: (n, d) float32."
-    if (images is None) == (texts is None): raise ValueError("expected either images or texts")
+    if (images is None) == (texts is None):
+        raise ValueError("expected either images or texts")
     rows, items, device = [], images if texts is None else list(texts), model_device(model)
     with evaluation(model):
         for start in range(0, len(items), batch_size):
-            part = items[start:start + batch_size]
+            part = items[start : start + batch_size]
             if texts is None:
                 pixels = (part.expand(-1, 3, -1, -1) * 255).round().to(torch.uint8)
-                output = model.get_image_features(pixel_values=processor(images=list(pixels), return_tensors="pt")["pixel_values"].to(device))
-            else: output = model.get_text_features(**processor(text=part, padding=True, truncation=True, return_tensors="pt").to(device))
+                output = model.get_image_features(
+                    pixel_values=processor(images=list(pixels), return_tensors="pt")["pixel_values"].to(
+                        device
+                    )
+                )
+            else:
+                output = model.get_text_features(
+                    **processor(text=part, padding=True, truncation=True, return_tensors="pt").to(device)
+                )
             rows.append(output if isinstance(output, torch.Tensor) else output.pooler_output)
     return unit_rows(torch.cat(rows)).float()

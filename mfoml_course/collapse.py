@@ -11,8 +11,19 @@ __all__ = ['centred_means', 'whitener', 'variability_collapse', 'trace_ratio', '
 import torch
 from torchmetrics import Metric
 
-from .ncc import (as_features, as_labels, check_known, class_means, class_moments, class_sums,
-                              ClassMoments, layer_mismatch, layer_moments, merge_moments, nearest_class_center)
+from mfoml_course.ncc import (
+    as_features,
+    as_labels,
+    check_known,
+    class_means,
+    class_moments,
+    class_sums,
+    ClassMoments,
+    layer_mismatch,
+    layer_moments,
+    merge_moments,
+    nearest_class_center,
+)
 
 # %% ../nbs/api/13_collapse.ipynb #e16c5cb6
 def centred_means(
@@ -48,8 +59,10 @@ def _checked(features, labels, means, n_classes, flatten):
         means = class_means(features, labels, n_classes=n_classes)
     means = torch.as_tensor(means).to(features)
     if means.ndim != 2 or means.shape[1] != features.shape[1]:
-        raise ValueError(f"expected means of shape (n_classes, {features.shape[1]}), the features' width, "
-                         f"got {tuple(means.shape)}")
+        raise ValueError(
+            f"expected means of shape (n_classes, {features.shape[1]}), the features' width, "
+            f"got {tuple(means.shape)}"
+        )
     labels = as_labels(labels, len(features), len(means)).to(features.device)
     check_known(labels, means)
     return features, labels, means
@@ -72,7 +85,12 @@ def variability_collapse(
 
 # %% ../nbs/api/13_collapse.ipynb #e475cab8
 def trace_ratio(
-    features, labels, *, means=None, n_classes=None, flatten=False,  # as in variability_collapse
+    features,
+    labels,
+    *,
+    means=None,
+    n_classes=None,
+    flatten=False,  # as in variability_collapse
 ):  # scalar; nan where Sigma_B = 0
     "tr(Sigma_W) / tr(Sigma_B): not divided by C, Sigma_W a mean over samples."
     h, labels, means = _checked(features, labels, means, n_classes, flatten)
@@ -85,7 +103,12 @@ def _trace_ratio(within, means):
 
 
 def class_distance_normalized_variance(
-    features, labels, *, means=None, n_classes=None, flatten=False,  # as in variability_collapse
+    features,
+    labels,
+    *,
+    means=None,
+    n_classes=None,
+    flatten=False,  # as in variability_collapse
 ):  # scalar; nan with fewer than two classes, inf where means coincide
     "CDNV: mean over the pairs of different classes of (Var_a + Var_b) / (2 |mu_a - mu_b|^2) (arXiv 2112.15121)."
     h, labels, means = _checked(features, labels, means, n_classes, flatten)
@@ -160,7 +183,9 @@ def self_duality_error(
     "NC3: |W/|W|_F - M/|M|_F|_F with centred means M, not squared (Papyan et al. 2020, Fig. 5, squares it)."
     weight, means = as_features(weight), torch.as_tensor(means).detach()
     if weight.shape != means.shape:
-        raise ValueError(f"expected weight and means of the same shape (n_classes, d), got {tuple(weight.shape)} and {tuple(means.shape)}")
+        raise ValueError(
+            f"expected weight and means of the same shape (n_classes, d), got {tuple(weight.shape)} and {tuple(means.shape)}"
+        )
     m, weight = centred_means(means), weight[~means.isnan().any(1)]
     return (weight / weight.norm() - m / m.norm()).norm()
 
@@ -201,7 +226,9 @@ class ClassMeans(Metric):
     def update(self, features, labels):
         new = class_moments(features, labels, n_classes=self.n_classes, flatten=self.flatten)
         if new.mean.shape[1] != self.n_features:
-            raise ValueError(f"expected features of shape (n_samples, {self.n_features}), got d = {new.mean.shape[1]}")
+            raise ValueError(
+                f"expected features of shape (n_samples, {self.n_features}), got d = {new.mean.shape[1]}"
+            )
         self.packed = _pack(merge_moments(_unpack(self.packed), new)).to(self.packed)
 
     @property
@@ -232,8 +259,17 @@ class NeuralCollapse(Metric):
         self.flatten = flatten
         self.register_buffer("means", means)
         self.register_buffer("white", white)
-        self.register_buffer("duality", self_duality_error(weight, means) if weight is not None else means.new_tensor(float("nan")))
-        for name, size in (("count", len(means)), ("scatter", len(means)), ("whitened", ()), ("wrong", ()), ("judged", ())):
+        self.register_buffer(
+            "duality",
+            self_duality_error(weight, means) if weight is not None else means.new_tensor(float("nan")),
+        )
+        for name, size in (
+            ("count", len(means)),
+            ("scatter", len(means)),
+            ("whitened", ()),
+            ("wrong", ()),
+            ("judged", ()),
+        ):
             self.add_state(name, means.new_zeros(size), dist_reduce_fx="sum", persistent=True)
 
     def update(
@@ -280,8 +316,13 @@ def layer_collapse(
     before = dict(zip(names[1:], names)).get(classifier)
     weight = {before: model.get_submodule(classifier).weight} if before is not None else {}
     metrics = {name: NeuralCollapse(m, weight=weight.get(name), flatten=True) for name, m in means.items()}
-    mismatch = layer_mismatch(model, loader, means, also=lambda name, h, labels: metrics[name].update(h, labels))
-    table = {name: {key: float(value) for key, value in metric.compute().items()} for name, metric in metrics.items()}
+    mismatch = layer_mismatch(
+        model, loader, means, also=lambda name, h, labels: metrics[name].update(h, labels)
+    )
+    table = {
+        name: {key: float(value) for key, value in metric.compute().items()}
+        for name, metric in metrics.items()
+    }
     for name in names:
         table[name]["nc4"] = mismatch[name]
     return table
@@ -297,5 +338,11 @@ def measure_collapse(
     classifier=None,  # dotted name of the last linear layer
 ):  # dict "train" -> dict layer -> measures, "test" -> dict layer -> mismatch
     "Neural collapse on train and NCC mismatch on test, all layers, in three sweeps."
-    means = {name: moments.means for name, moments in layer_moments(model, train, layers, n_classes=n_classes).items()}
-    return {"train": layer_collapse(model, train, means, classifier=classifier), "test": layer_mismatch(model, test, means)}
+    means = {
+        name: moments.means
+        for name, moments in layer_moments(model, train, layers, n_classes=n_classes).items()
+    }
+    return {
+        "train": layer_collapse(model, train, means, classifier=classifier),
+        "test": layer_mismatch(model, test, means),
+    }

@@ -23,7 +23,12 @@ from .trees.nodes import TreeNodes
 from .simplex import encode_labels, simplex_probabilities
 from .trees import grown_nodes
 from mfoml_course.wavelets import (
-    affine_basis, forest_wavelets, m_term_curve, rank_wavelets, root_terms, truncated_values,
+    affine_basis,
+    forest_wavelets,
+    m_term_curve,
+    rank_wavelets,
+    root_terms,
+    truncated_values,
 )
 
 # %% ../nbs/api/08_forest.ipynb #325c3b59
@@ -35,7 +40,9 @@ def _bag_size(
     whole, is_number = isinstance(max_samples, numbers.Integral), isinstance(max_samples, numbers.Real)
     fits = is_number and (1 <= max_samples <= n_samples if whole else 0 < max_samples <= 1)
     if not fits or isinstance(max_samples, bool):
-        raise ValueError(f"expected max_samples as a fraction in (0, 1] or an integer in [1, {n_samples}], got {max_samples!r}")
+        raise ValueError(
+            f"expected max_samples as a fraction in (0, 1] or an integer in [1, {n_samples}], got {max_samples!r}"
+        )
     return int(max_samples) if whole else max(1, round(max_samples * n_samples))
 
 
@@ -101,26 +108,54 @@ class WaveletForest(BaseEstimator):
             raise ValueError(f"expected n_estimators as an integer of at least 1, got {self.n_estimators!r}")
         if self.engine != "exact":
             raise ValueError(f"expected engine 'exact', got {self.engine!r}")
-        if self.n_terms is not None and self.n_terms != "oob" and not isinstance(self.n_terms, numbers.Integral):
+        if (
+            self.n_terms is not None
+            and self.n_terms != "oob"
+            and not isinstance(self.n_terms, numbers.Integral)
+        ):
             raise ValueError(f"expected n_terms as None, a number of wavelets or 'oob', got {self.n_terms!r}")
         if self.n_terms == "oob" and isinstance(self.max_samples, float) and self.max_samples == 1:
-            raise ValueError("n_terms='oob' needs samples that some tree has not seen: expected max_samples below 1.0")
+            raise ValueError(
+                "n_terms='oob' needs samples that some tree has not seen: expected max_samples below 1.0"
+            )
 
     def _fit(self, X, Y, grow_on, sample_weight):
         "Bags, trees, nodes, wavelets and terms from checked arrays; Y (n_samples, n_outputs) gives the values, grow_on the splits."
         self._check_parameters()
-        sample_weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        sample_weight = (
+            None
+            if sample_weight is None
+            else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        )
         rng, X32 = check_random_state(self.random_state), X.astype(np.float32)
         varies = np.flatnonzero(X32.min(axis=0) < X32.max(axis=0))
         self.columns_ = varies if len(varies) else np.zeros(1, dtype=int)
-        self.estimators_samples_ = draw_bags(self.n_estimators, len(X), max_samples=self.max_samples, random_state=rng)
-        seeds, X32 = rng.randint(np.iinfo(np.int32).max, size=self.n_estimators), np.ascontiguousarray(X32[:, self.columns_])
+        self.estimators_samples_ = draw_bags(
+            self.n_estimators, len(X), max_samples=self.max_samples, random_state=rng
+        )
+        seeds, X32 = (
+            rng.randint(np.iinfo(np.int32).max, size=self.n_estimators),
+            np.ascontiguousarray(X32[:, self.columns_]),
+        )
         self.estimators_ = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._grow)(X32, grow_on, sample_weight, bag, seed) for bag, seed in zip(self.estimators_samples_, seeds))
-        self.nodes_ = [grown_nodes(tree, X32[bag], Y[bag], None if sample_weight is None else sample_weight[bag],
-                                   columns=self.columns_, n_features=X.shape[1], weight=1 / self.n_estimators)
-                       for tree, bag in zip(self.estimators_, self.estimators_samples_)]
-        self.wavelets_ = forest_wavelets(self, X, Y, measure=self.measure, order=self.order, sample_weight=sample_weight)
+            delayed(self._grow)(X32, grow_on, sample_weight, bag, seed)
+            for bag, seed in zip(self.estimators_samples_, seeds)
+        )
+        self.nodes_ = [
+            grown_nodes(
+                tree,
+                X32[bag],
+                Y[bag],
+                None if sample_weight is None else sample_weight[bag],
+                columns=self.columns_,
+                n_features=X.shape[1],
+                weight=1 / self.n_estimators,
+            )
+            for tree, bag in zip(self.estimators_, self.estimators_samples_)
+        ]
+        self.wavelets_ = forest_wavelets(
+            self, X, Y, measure=self.measure, order=self.order, sample_weight=sample_weight
+        )
         self.unexplained_ = unexplained_fraction(self.wavelets_, self.estimators_samples_, X, Y)
         self.n_terms_ = self._choose_terms(X, Y, sample_weight)
         self.values_ = truncated_values(self.wavelets_, self.nodes_, self.n_terms_)
@@ -128,8 +163,12 @@ class WaveletForest(BaseEstimator):
 
     def _grow(self, X32, grow_on, sample_weight, bag, seed):
         "One scikit-learn tree on one bag."
-        tree = self._tree_class(max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf,
-                                max_features=self.max_features, random_state=seed)
+        tree = self._tree_class(
+            max_depth=self.max_depth,
+            min_samples_leaf=self.min_samples_leaf,
+            max_features=self.max_features,
+            random_state=seed,
+        )
         return tree.fit(X32[bag], grow_on[bag], None if sample_weight is None else sample_weight[bag])
 
     def _choose_terms(self, X, Y, sample_weight):
@@ -138,7 +177,9 @@ class WaveletForest(BaseEstimator):
             return self.wavelets_.n_wavelets
         if self.n_terms != "oob":
             return self.n_terms
-        self.oob_errors_ = oob_curve(self.wavelets_, self.nodes_, self.estimators_samples_, X, Y, sample_weight)
+        self.oob_errors_ = oob_curve(
+            self.wavelets_, self.nodes_, self.estimators_samples_, X, Y, sample_weight
+        )
         return int(np.argmin(self.oob_errors_))
 
     def _predict(self, X):
@@ -199,12 +240,21 @@ def oob_curve(
     roots = root_terms(wavelets, X, unseen * share[:, None])
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight[rows] / sample_weight[rows].mean()
     terms = wavelets.coef if basis is None else wavelets.affine.polynomial
-    return error_curve(nodes, rank_wavelets(wavelets), terms, X, (Y - roots) * np.sqrt(weight)[:, None],
-                       factor=share * np.sqrt(weight), takes_part=unseen, basis=basis)
+    return error_curve(
+        nodes,
+        rank_wavelets(wavelets),
+        terms,
+        X,
+        (Y - roots) * np.sqrt(weight)[:, None],
+        factor=share * np.sqrt(weight),
+        takes_part=unseen,
+        basis=basis,
+    )
 
 # %% ../nbs/api/08_forest.ipynb #89fef40f
 class WaveletForestRegressor(RegressorMixin, WaveletForest):
     "A forest of regression trees as a sum of geometric wavelets; one or several outputs."
+
     _tree_class = DecisionTreeRegressor
 
     def fit(
@@ -235,6 +285,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
 # %% ../nbs/api/08_forest.ipynb #cbbb98a9
 class WaveletForestClassifier(ClassifierMixin, WaveletForest):
     "A forest of classification trees as a sum of geometric wavelets in the simplex of the classes."
+
     _tree_class = DecisionTreeClassifier
 
     def fit(
@@ -248,7 +299,9 @@ class WaveletForestClassifier(ClassifierMixin, WaveletForest):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"expected labels of at least two classes, got one class: {self.classes_.tolist()}")
+            raise ValueError(
+                f"expected labels of at least two classes, got one class: {self.classes_.tolist()}"
+            )
         return self._fit(X, encode_labels(y, self.classes_), codes, sample_weight)
 
     def predict_proba(

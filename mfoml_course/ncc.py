@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 import torch
 
-from .activations import call_model, evaluation, logits_of, model_device, output_tensor, plain_model, split_batch
+from mfoml_course.activations import (
+    call_model,
+    evaluation,
+    logits_of,
+    model_device,
+    output_tensor,
+    plain_model,
+    split_batch,
+)
 
 # %% ../nbs/api/12_ncc.ipynb #3e6d6318
 def as_features(
@@ -41,7 +49,9 @@ def as_labels(
     "Class indices, checked for shape, type and range."
     labels = torch.as_tensor(labels)
     if labels.shape != (n_samples,):
-        raise ValueError(f"expected {name} of shape ({n_samples},) to go with {n_samples} rows of features, got {tuple(labels.shape)}")
+        raise ValueError(
+            f"expected {name} of shape ({n_samples},) to go with {n_samples} rows of features, got {tuple(labels.shape)}"
+        )
     if labels.is_floating_point() or labels.is_complex():
         raise ValueError(f"expected {name} to be class indices, got {labels.dtype}: argmax over dim 1?")
     labels = labels.long()
@@ -53,6 +63,7 @@ def as_labels(
 # %% ../nbs/api/12_ncc.ipynb #f3bebe02
 class ClassMoments(NamedTuple):
     "Count, mean and scatter of every class: C x d numbers, however many samples went in."
+
     count: torch.Tensor  # (C,) samples of each class
     mean: torch.Tensor  # (C, d), 0 for a class without samples
     scatter: torch.Tensor  # (C,) sum of ||h - mean||^2 over the class
@@ -96,11 +107,17 @@ def merge_moments(
 ):  # ClassMoments of both
     "Moments of the union of two sets of samples (Chan, Golub and LeVeque 1983)."
     if a.mean.shape != b.mean.shape:
-        raise ValueError(f"expected moments of the same (n_classes, d), got {tuple(a.mean.shape)} and {tuple(b.mean.shape)}")
+        raise ValueError(
+            f"expected moments of the same (n_classes, d), got {tuple(a.mean.shape)} and {tuple(b.mean.shape)}"
+        )
     count = a.count + b.count
     share = b.count / count.clamp(min=1)  # (C,)
     delta = b.mean - a.mean  # (C, d)
-    return ClassMoments(count, a.mean + delta * share[:, None], a.scatter + b.scatter + delta.square().sum(1) * a.count * share)
+    return ClassMoments(
+        count,
+        a.mean + delta * share[:, None],
+        a.scatter + b.scatter + delta.square().sum(1) * a.count * share,
+    )
 
 # %% ../nbs/api/12_ncc.ipynb #fcff1051
 def class_means(
@@ -119,7 +136,8 @@ def class_means(
 # %% ../nbs/api/12_ncc.ipynb #cee0da87
 def _near_ties(
     score,  # (n_samples, C) squared distances, up to a number for each row
-    h, m,  # (n_samples, d) features and (C, d) means that they come from
+    h,
+    m,  # (n_samples, d) features and (C, d) means that they come from
 ):  # (n_samples,) bool
     "Rows whose two lowest scores differ by no more than rounding."
     low = score.topk(min(2, score.shape[1]), largest=False).values
@@ -136,8 +154,10 @@ def nearest_class_center(
     "Class of the nearest mean; a tie goes to the lowest index, an absent class is never nearest."
     features, means = as_features(features, flatten), torch.as_tensor(means)
     if means.ndim != 2 or means.shape[1] != features.shape[1]:
-        raise ValueError(f"expected means of shape (n_classes, {features.shape[1]}), the features' width, "
-                         f"got {tuple(means.shape)}")
+        raise ValueError(
+            f"expected means of shape (n_classes, {features.shape[1]}), the features' width, "
+            f"got {tuple(means.shape)}"
+        )
     means = means.to(features)
     classes = (~means.isnan().any(1)).nonzero().flatten()  # (C present,)
     if not len(classes):
@@ -170,8 +190,12 @@ def _hooked(model, layers, see):
     modules = dict(model.named_modules())
     missing = [name for name in layers if name not in modules]
     if missing:
-        raise ValueError(f"the model has no layer {', '.join(map(repr, missing))}; it has {', '.join(n for n in modules if n)}")
-    handles = [modules[name].register_forward_hook(lambda _, __, out, name=name: see(name, out)) for name in layers]
+        raise ValueError(
+            f"the model has no layer {', '.join(map(repr, missing))}; it has {', '.join(n for n in modules if n)}"
+        )
+    handles = [
+        modules[name].register_forward_hook(lambda _, __, out, name=name: see(name, out)) for name in layers
+    ]
     try:
         yield
     finally:
@@ -258,4 +282,6 @@ def check_known(
     labels = as_labels(labels, len(labels), len(means)).to(means.device)
     absent = labels[means.isnan().any(1)[labels]].unique().tolist()
     if absent:
-        raise ValueError(f"classes {absent} occur here but have no training mean: they are missing from the training set")
+        raise ValueError(
+            f"classes {absent} occur here but have no training mean: they are missing from the training set"
+        )

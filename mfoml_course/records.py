@@ -12,7 +12,7 @@ from pathlib import Path
 
 # %% ../nbs/api/09_records.ipynb #881fd6cb
 def write_whole(
-    path,       # file to write; its folder is made
+    path,  # file to write; its folder is made
     text: str,  # all of its content
 ) -> None:
     "Write a text file in one step."
@@ -24,33 +24,43 @@ def write_whole(
 
 # %% ../nbs/api/09_records.ipynb #b53f99ba
 def claim_folder(
-    folder,                     # made if absent
-    settings: dict,             # plain numbers, strings, lists, None
+    folder,  # made if absent
+    settings: dict,  # plain numbers, strings, lists, None
     *,
     name: str = "settings.json",
-    free: tuple[str, ...] = (), # settings that may differ from those that are kept
+    free: tuple[str, ...] = (),  # settings that may differ from those that are kept
     about: dict | None = None,  # kept beside the settings, never compared
 ) -> None:
     "Keep the settings in the folder, or refuse a folder that holds something else."
     folder, wanted = Path(folder), json.loads(json.dumps(settings))
     if (folder / name).is_file():
         kept = read_settings(folder, name=name)
-        if differs := [f"{key} {kept.get(key)!r}, not {value!r}" for key, value in wanted.items() if key not in free and kept.get(key) != value]:
+        if differs := [
+            f"{key} {kept.get(key)!r}, not {value!r}"
+            for key, value in wanted.items()
+            if key not in free and kept.get(key) != value
+        ]:
             raise ValueError(f"folder {folder} holds a run with {', '.join(differs)}: choose another folder")
-    elif folder.exists() and (not folder.is_dir() or any(file.name != f"{name}.tmp" for file in folder.iterdir())):
+    elif folder.exists() and (
+        not folder.is_dir() or any(file.name != f"{name}.tmp" for file in folder.iterdir())
+    ):
         raise ValueError(f"{folder} is not empty and holds no run of ours (no {name}): choose another folder")
     write_whole(folder / name, json.dumps({**wanted, **(about or {})}, indent=1))
 
 
 def read_settings(
-    folder, # of a run
+    folder,  # of a run
     *,
     name: str = "settings.json",
 ) -> dict:
     "What `claim_folder` kept; FileNotFoundError where there is nothing, ValueError where it cannot be read."
     file = Path(folder) / name
-    if not file.is_file(): raise FileNotFoundError(f"{folder} is no run folder (no {name})")
-    try: kept = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error: raise ValueError(f"{file} is damaged ({error})") from error
-    if not isinstance(kept, dict): raise ValueError(f"{file} is damaged (no settings in it)")
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} is no run folder (no {name})")
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error})") from error
+    if not isinstance(kept, dict):
+        raise ValueError(f"{file} is damaged (no settings in it)")
     return kept

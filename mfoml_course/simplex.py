@@ -41,7 +41,9 @@ def encode_labels(
     labels = y.tolist()
     unknown = sorted({str(label) for label in labels if label not in index})
     if unknown:
-        raise ValueError(f"unknown labels in y: {', '.join(unknown[:5])}; the {len(index)} classes are {list(index)[:10]}")
+        raise ValueError(
+            f"unknown labels in y: {', '.join(unknown[:5])}; the {len(index)} classes are {list(index)[:10]}"
+        )
     return vertices[np.array([index[label] for label in labels], dtype=int)]
 
 # %% ../nbs/api/01_simplex.ipynb #057e2888

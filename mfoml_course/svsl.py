@@ -28,7 +28,9 @@ def sample_variability(
     n_samples, h = len(features), features.flatten(1)
     h = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
     group = (labels[:, None] == labels).to(torch.uint8).argmax(1)  # (B,) first member of the same class
-    count = (group == torch.arange(n_samples, device=group.device)[:, None]).sum(1)  # (B,) 0 but for the first
+    count = (group == torch.arange(n_samples, device=group.device)[:, None]).sum(
+        1
+    )  # (B,) 0 but for the first
     size = count[group]  # (B,) of the sample's class
     mean = torch.zeros_like(h).index_add(0, group, h)[group] / size[:, None]  # (B, d)
     distance = (h - mean).square().sum(1)
@@ -46,7 +48,9 @@ def variability_loss(
 ):  # scalar, differentiable
     "Mean squared distance of the features to their class's mean in the batch (arXiv 2201.08924)."
     if features.ndim < 2 or (features.ndim > 2 and not flatten):
-        raise ValueError(f"expected features of shape (n_samples, d), got {tuple(features.shape)}: flatten from dim 1? (flatten=True)")
+        raise ValueError(
+            f"expected features of shape (n_samples, d), got {tuple(features.shape)}: flatten from dim 1? (flatten=True)"
+        )
     _check(features, labels, balance)
     return sample_variability(features, labels, balance=balance).mean()
 
@@ -55,9 +59,13 @@ def _check(features, labels, balance, name="features"):
     if balance not in ("sample", "class"):
         raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
     if labels.ndim != 1 or labels.is_floating_point():
-        raise ValueError(f"expected labels to be class indices of shape (n_samples,), got {labels.dtype} of shape {tuple(labels.shape)}")
+        raise ValueError(
+            f"expected labels to be class indices of shape (n_samples,), got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
     if len(features) != len(labels) or not len(labels):
-        raise ValueError(f"expected as many {name} as labels and at least one, got {len(features)} and {len(labels)}")
+        raise ValueError(
+            f"expected as many {name} as labels and at least one, got {len(features)} and {len(labels)}"
+        )
 
 # %% ../nbs/api/14_svsl.ipynb #6a01a0be
 class SVSLoss(nn.Module):
@@ -118,17 +126,25 @@ def _after(layers, gamma):
     if not layers:
         raise ValueError("expected at least one layer: name layers, or pass the layers' outputs as features")
     if isinstance(gamma, bool) or gamma != int(gamma) or not 0 <= gamma < len(layers):
-        raise ValueError(f"expected gamma in 0..{len(layers) - 1} so that a layer is left of {len(layers)}, got {gamma!r}")
-    return layers[int(gamma):]
+        raise ValueError(
+            f"expected gamma in 0..{len(layers) - 1} so that a layer is left of {len(layers)}, got {gamma!r}"
+        )
+    return layers[int(gamma) :]
 
 
 def _check_labels(logits, labels):
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError("expected logits of shape (n_samples, n_classes) and as many labels, "
-                         f"got {tuple(logits.shape)} and {tuple(labels.shape)}")
-    if labels.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere the check would stall the device
+        raise ValueError(
+            "expected logits of shape (n_samples, n_classes) and as many labels, "
+            f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
+        )
+    if (
+        labels.device.type == "cpu" and not torch.compiler.is_compiling()
+    ):  # elsewhere the check would stall the device
         if ((labels < 0) | (labels >= logits.shape[1])).any():
-            raise ValueError(f"expected labels in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}")
+            raise ValueError(
+                f"expected labels in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}"
+            )
 
 # %% ../nbs/api/14_svsl.ipynb #a3739490
 def benchmark_step_cost(
@@ -143,6 +159,7 @@ def benchmark_step_cost(
     "Cost of a training step (forward, loss, backward, update) with two regularised layers against plain cross-entropy."
     if model is None:
         from mfoml_course.models import small_image_resnet
+
         model = small_image_resnet("resnet18", n_classes, input_channel_number=1, width=16)
     generator = torch.Generator().manual_seed(random_state)
     x, y = torch.randn(batch, generator=generator), torch.randint(n_classes, batch[:1], generator=generator)
@@ -162,7 +179,8 @@ def benchmark_step_cost(
 def training_step(
     model,  # nn.Module in training mode
     loss,  # SVSLoss
-    x, y,  # (B, ...) inputs and (B,) labels
+    x,
+    y,  # (B, ...) inputs and (B,) labels
     optimizer,  # torch optimizer over the model's parameters
 ):  # scalar, detached
     "One step of gradient descent, the layers' outputs from the same forward."
@@ -187,7 +205,9 @@ def svsl_trainer(
     class SVSLTrainer(base):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            self.model_accepts_loss_kwargs = False  # ours is a mean over the batch: gradient accumulation divides it
+            self.model_accepts_loss_kwargs = (
+                False  # ours is a mean over the batch: gradient accumulation divides it
+            )
 
         def compute_loss(self, model, inputs, return_outputs=False, **_):
             inputs = dict(inputs)

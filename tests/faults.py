@@ -64,11 +64,18 @@ class ScaleNumber(Operator):
     FACTORS = (2, 0.5)
 
     def mutation_positions(self, node):
-        if is_number(node) and re.search(r"[.eE]", node.value) and not node.value.startswith("0x") and float(node.value):
+        if (
+            is_number(node)
+            and re.search(r"[.eE]", node.value)
+            and not node.value.startswith("0x")
+            and float(node.value)
+        ):
             yield from [(node.start_pos, node.end_pos)] * len(self.FACTORS)
 
     def mutate(self, node, index):
-        return parso.python.tree.Number(repr(float(node.value) * self.FACTORS[index]), node.start_pos, node.prefix)
+        return parso.python.tree.Number(
+            repr(float(node.value) * self.FACTORS[index]), node.start_pos, node.prefix
+        )
 
     @classmethod
     def examples(cls):
@@ -146,9 +153,15 @@ class _Positions(Visitor):
 
 def annotation_lines(source):
     """The (line, column) spans of annotations: a fault there changes nothing that runs."""
-    trees = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.arg | ast.AnnAssign | ast.FunctionDef)]
+    trees = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.arg | ast.AnnAssign | ast.FunctionDef)
+    ]
     hints = [getattr(node, "annotation", None) or getattr(node, "returns", None) for node in trees]
-    return [((hint.lineno, hint.col_offset), (hint.end_lineno, hint.end_col_offset)) for hint in hints if hint]
+    return [
+        ((hint.lineno, hint.col_offset), (hint.end_lineno, hint.end_col_offset)) for hint in hints if hint
+    ]
 
 
 @dataclass(frozen=True)
@@ -200,8 +213,12 @@ def list_faults(path):
                 visitor = _Positions(operator())
                 visitor.walk(get_ast(source))
                 for occurrence, start in enumerate(visitor.found):
-                    if not any(low <= start < high for low, high in hints) and not is_bare_star(source, start):
-                        fault = Fault(path.relative_to(ROOT / "nbs").as_posix(), cell, kind, operator, occurrence)
+                    if not any(low <= start < high for low, high in hints) and not is_bare_star(
+                        source, start
+                    ):
+                        fault = Fault(
+                            path.relative_to(ROOT / "nbs").as_posix(), cell, kind, operator, occurrence
+                        )
                         sites.setdefault((cell, *start, kind), []).append(fault)
     return sites
 
@@ -240,7 +257,9 @@ def notebooks_above(path):
     exporting = {notebook_module(other): other for other in everything if notebook_module(other)}
     affected, grown = {notebook_module(path)}, True
     while grown:
-        more = {name for name, other in exporting.items() if imported_modules(other, True) & affected} - affected
+        more = {
+            name for name, other in exporting.items() if imported_modules(other, True) & affected
+        } - affected
         affected, grown = affected | more, bool(more)
     above = [other for other in everything if other != path and imported_modules(other, False) & affected]
     order = {"api": 0, "workshop": 1}
@@ -249,7 +268,11 @@ def notebooks_above(path):
 
 def other_tests():
     """The files of tests/ that look at what the code computes."""
-    return [path for path in sorted((ROOT / "tests").glob("test_*.py")) if path.stem.removeprefix("test_") not in ABOUT_FILES]
+    return [
+        path
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        if path.stem.removeprefix("test_") not in ABOUT_FILES
+    ]
 
 
 # One run
@@ -258,7 +281,9 @@ def other_tests():
 def copy_checkout(folder):
     """A copy of what the tests need."""
     for name in ("nbs", "mfoml_course", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        )
     for name in COPIED:
         shutil.copy(ROOT / name, folder / name)
 
@@ -278,9 +303,13 @@ def faulty_files(fault):
         if cell["id"] == fault.cell:
             cell["source"] = fault.strike("".join(cell["source"])).splitlines(True)
     file = module_file(path)
-    head, *parts = re.split(r"^(# %% \S+ #\w+\n)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    head, *parts = re.split(
+        r"^(# %% \S+ #\w+\n)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     chunks = list(zip(parts[::2], parts[1::2]))
-    struck = [mark + (fault.strike(text) if mark.endswith(f"#{fault.cell}\n") else text) for mark, text in chunks]
+    struck = [
+        mark + (fault.strike(text) if mark.endswith(f"#{fault.cell}\n") else text) for mark, text in chunks
+    ]
     return {path.relative_to(ROOT): json.dumps(notebook), file: head + "".join(struck)}
 
 
@@ -299,7 +328,13 @@ def run_pytest(folder, paths, seconds):
         names = [str(path.relative_to(ROOT)) for path in paths]
         command = build_command(folder, ["-n0", "-x", "-q", "--color=no", "--no-header", *names])
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
         try:
             output, _ = process.communicate(timeout=seconds)
@@ -317,12 +352,22 @@ def replay(path, faults):
     """Fault -> how the notebook's own tests noticed it, or None."""
     cells = read_cells(path)
     numbers = {cell: number for number, (cell, _) in enumerate(cells)}
-    struck = [(fault.name, numbers[fault.cell], fault.strike(cells[numbers[fault.cell]][1])) for fault in faults]
+    struck = [
+        (fault.name, numbers[fault.cell], fault.strike(cells[numbers[fault.cell]][1])) for fault in faults
+    ]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as rest:
-        task = {"cells": [source for _, source in cells], "faults": struck, "out": str(Path(rest, "noticed.json"))}
+        task = {
+            "cells": [source for _, source in cells],
+            "faults": struck,
+            "out": str(Path(rest, "noticed.json")),
+        }
         Path(rest, "task.json").write_text(json.dumps(task), encoding="utf-8")
         environment = testing_environment(rest) | {"OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(Path(__file__).with_name("fault_replay.py")), str(Path(rest, "task.json"))]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("fault_replay.py")),
+            str(Path(rest, "task.json")),
+        ]
         done = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{path.name} could not be replayed:\n{done.stderr[-3000:]}")
@@ -352,7 +397,9 @@ def check_without_fault(folders, paths):
     files = sorted({*other_tests(), *(other for path in paths for other in (path, *notebooks_above(path)))})
     shares = [files[start :: len(folders)] for start in range(len(folders))]
     with ThreadPoolExecutor(len(folders)) as pool:
-        runs = [pool.submit(run_pytest, folder, share, 3600) for folder, share in zip(folders, shares) if share]
+        runs = [
+            pool.submit(run_pytest, folder, share, 3600) for folder, share in zip(folders, shares) if share
+        ]
     for run in runs:
         code, failed = run.result()
         if code != 0:
@@ -365,7 +412,9 @@ def check_without_fault(folders, paths):
 def explained(entry, argued):
     """What is known of a survivor: its entry in faults_argued.json, found by notebook's module and change."""
     module = notebook_module(ROOT / "nbs" / entry["fault"].split("#")[0])
-    return next((known for known in argued if known["module"] == module and known["change"] == entry["change"]), None)
+    return next(
+        (known for known in argued if known["module"] == module and known["change"] == entry["change"]), None
+    )
 
 
 def summary(results):
@@ -378,14 +427,23 @@ def summary(results):
     same = sum(entry["same"] for entry in left)
     caught = sum(entry["caught"] for entry in results)
     return {
-        "faults": len(results), "caught": caught, "change_nothing": same, "survived": len(left) - same,
-        "caught_share": round(caught / max(1, len(results) - same), 3), "survivors": left,
+        "faults": len(results),
+        "caught": caught,
+        "change_nothing": same,
+        "survived": len(left) - same,
+        "caught_share": round(caught / max(1, len(results) - same), 3),
+        "survivors": left,
     }
 
 
 def write_record(out, setting, results):
     """Write the record whole."""
-    record = {**setting, **summary(results), "by_kind": dict(Counter(entry["kind"] for entry in results)), "results": results}
+    record = {
+        **setting,
+        **summary(results),
+        "by_kind": dict(Counter(entry["kind"] for entry in results)),
+        "results": results,
+    }
     fresh = out.with_name(out.name + ".tmp")
     fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(fresh, out)
@@ -397,20 +455,28 @@ def read_results(out, setting):
         return []
     record = json.loads(out.read_text(encoding="utf-8"))
     if any(record[key] != setting[key] for key in ("command", "code")):
-        raise SystemExit(f"{out} holds another run ({record['command']}, code {record['code']}): name a new file")
+        raise SystemExit(
+            f"{out} holds another run ({record['command']}, code {record['code']}): name a new file"
+        )
     return record["results"]
 
 
 def code_state():
     """Commit, and whether files differ from it."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "nbs", "mfoml_course"], cwd=ROOT, capture_output=True, text=True).stdout
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "nbs", "mfoml_course"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     return f"{commit}{' with changes' if changed else ''}"
 
 
 def tell(entry, number, total):
     """Print a fault's result, a survivor with its change."""
-    print(f"{number:>4}/{total}  {'caught  ' if entry['caught'] else 'SURVIVED'}  {entry['fault']}", flush=True)
+    print(
+        f"{number:>4}/{total}  {'caught  ' if entry['caught'] else 'SURVIVED'}  {entry['fault']}", flush=True
+    )
     for line in entry["change"] if not entry["caught"] else ():
         print(f"           {line}", flush=True)
 
@@ -424,7 +490,13 @@ class Record:
 
     def add(self, fault, noticed):
         """Keep one fault's result."""
-        entry = {"fault": fault.name, "kind": fault.kind, "change": change(fault), "caught": noticed is not None, "by": noticed}
+        entry = {
+            "fault": fault.name,
+            "kind": fault.kind,
+            "change": change(fault),
+            "caught": noticed is not None,
+            "by": noticed,
+        }
         self.results.append(entry)
         write_record(self.out, self.setting, self.results)
         tell(entry, len(self.results), self.total)
@@ -480,21 +552,34 @@ def run_above(faults, record, *, jobs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sample", type=int, default=150, help="how many faults")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--out", type=Path, required=True, help="the record, a JSON file")
-    parser.add_argument("--rooms", nargs="+", default=ROOMS, metavar="MODULE", help="modules to make faults in")
-    parser.add_argument("--own", action="store_true", help="run only the notebook's own tests: quick, while writing them")
+    parser.add_argument(
+        "--rooms", nargs="+", default=ROOMS, metavar="MODULE", help="modules to make faults in"
+    )
+    parser.add_argument(
+        "--own", action="store_true", help="run only the notebook's own tests: quick, while writing them"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="faults tried at once")
     given = parser.parse_args()
     notebooks = {notebook_module(path): path for path in sorted((ROOT / "nbs" / "api").rglob("*.ipynb"))}
     if unknown := [room for room in given.rooms if room not in notebooks]:
         parser.error(f"no api notebook exports {', '.join(unknown)}")
     faults = sample_faults([notebooks[room] for room in given.rooms], given.sample, given.seed)
-    command = f"python tests/faults.py --sample {given.sample} --seed {given.seed}" + (" --own" if given.own else "")
+    command = f"python tests/faults.py --sample {given.sample} --seed {given.seed}" + (
+        " --own" if given.own else ""
+    )
     command += f" --rooms {' '.join(given.rooms)}" if given.rooms != ROOMS else ""
-    setting = {"command": command, "code": code_state(), "python": platform.python_version(), "cosmic_ray": version("cosmic-ray")}
+    setting = {
+        "command": command,
+        "code": code_state(),
+        "python": platform.python_version(),
+        "cosmic_ray": version("cosmic-ray"),
+    }
     record = Record(given.out, setting, len(faults))
     survivors = run_own(record.left(faults), record, jobs=given.jobs, last=given.own)
     run_above(survivors, record, jobs=given.jobs)

@@ -24,7 +24,14 @@ NOTEBOOKS = ["index", *(page for section in SECTIONS for page in section_pages(R
 PAGES = [*NOTEBOOKS, *(f"{section}/index" for section in SECTIONS), "genindex", "search"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 PATIENCE = 90_000  # ms, for a machine that does much else
 
 
@@ -52,10 +59,18 @@ class Watched:
     def __init__(self, context, allowed=("file:", "data:", "blob:")):
         self.tab, self.wrong = context.new_page(), []
         self.tab.set_default_timeout(PATIENCE)
-        self.tab.on("console", lambda message: message.type == "error" and self.wrong.append(f"console: {message.text}"))
+        self.tab.on(
+            "console",
+            lambda message: message.type == "error" and self.wrong.append(f"console: {message.text}"),
+        )
         self.tab.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.tab.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}"))
-        self.tab.on("request", lambda request: request.url.startswith(allowed) or self.wrong.append(f"outside: {request.url}"))
+        self.tab.on(
+            "requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}")
+        )
+        self.tab.on(
+            "request",
+            lambda request: request.url.startswith(allowed) or self.wrong.append(f"outside: {request.url}"),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +123,11 @@ PROBLEMS = r"""theme => {
 
 
 ALL_STATES = ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark"), (NARROW, "light"))
-THOROUGHLY = ("index", "workshop/02_classic_ml", "api/08_forest")  # all four; the others wide and light, narrow and dark: that is half the time
+THOROUGHLY = (
+    "index",
+    "workshop/02_classic_ml",
+    "api/08_forest",
+)  # all four; the others wide and light, narrow and dark: that is half the time
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -151,13 +170,18 @@ def test_search_and_copy(browser, site):
         watched = Watched(context, allowed=(addresses[0], "data:", "blob:"))
         watched.tab.goto(f"{addresses[0]}search.html?q=simplex_vertices")
         watched.tab.wait_for_selector("#search-results li a")
-        targets = watched.tab.eval_on_selector_all("#search-results li a", "links => links.map(link => link.getAttribute('href'))")
+        targets = watched.tab.eval_on_selector_all(
+            "#search-results li a", "links => links.map(link => link.getAttribute('href'))"
+        )
         assert any("api/01_simplex.html" in target for target in targets)
         watched.tab.goto(f"{addresses[0]}index.html")
         watched.tab.hover(".cell_input >> nth=0")
         watched.tab.click(".cell_input button.copybtn >> nth=0")
         copied = watched.tab.evaluate("navigator.clipboard.readText()")
-        assert copied.startswith("from sklearn.model_selection import train_test_split\n\nfrom mfoml_course") and "plot_importance(" in copied
+        assert (
+            copied.startswith("from sklearn.model_selection import train_test_split\n\nfrom mfoml_course")
+            and "plot_importance(" in copied
+        )
         assert watched.wrong == []
 
 
@@ -174,7 +198,12 @@ class Links(html.parser.HTMLParser):
         self.anchors |= {values[key] for key in ("id", "name") if values.get(key)}
         if tag == "a" and values.get("href"):
             self.links.add(values["href"])
-        elif tag in ("script", "img", "iframe", "source", "link") and values.get("rel") not in ("index", "search", "next", "prev"):
+        elif tag in ("script", "img", "iframe", "source", "link") and values.get("rel") not in (
+            "index",
+            "search",
+            "next",
+            "prev",
+        ):
             self.resources |= {values[key] for key in ("src", "href") if values.get(key)}
 
 
@@ -183,13 +212,17 @@ def test_links(site):
     pages = {path.resolve(): Links(path) for path in site.rglob("*.html") if "_static" not in path.parts}
     dead, outside = set(), set()
     for path, page in pages.items():
-        outside |= {f"{path.name}: {address}" for address in page.resources if re.match(r"(https?:)?//", address)}
+        outside |= {
+            f"{path.name}: {address}" for address in page.resources if re.match(r"(https?:)?//", address)
+        }
         for address in page.links | page.resources:
             parts = urlsplit(address)
             if parts.scheme or parts.netloc:
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            if not target.is_file() or (parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors):
+            if not target.is_file() or (
+                parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors
+            ):
                 dead.add(f"{path.relative_to(site.resolve())}: {address}")
     assert (dead, outside) == (set(), set())
 
@@ -197,14 +230,28 @@ def test_links(site):
 def test_library_pages_document_their_names(site):
     """A library page has an entry with a table, links from code names, and links to edit and download it."""
     page = (site / "api" / "01_simplex.html").read_text(encoding="utf-8")
-    assert 'id="mfoml_course.simplex.encode_labels"' in page and "<th" in page and ">shape<" in re.sub(r"</?p>", "", page)
-    assert "/edit/main/nbs/api/01_simplex.ipynb" in page and 'href="../notebooks/api/01_simplex.ipynb" download' in page
+    assert (
+        'id="mfoml_course.simplex.encode_labels"' in page
+        and "<th" in page
+        and ">shape<" in re.sub(r"</?p>", "", page)
+    )
+    assert (
+        "/edit/main/nbs/api/01_simplex.ipynb" in page
+        and 'href="../notebooks/api/01_simplex.ipynb" download' in page
+    )
     start = (site / "index.html").read_text(encoding="utf-8")
     assert 'class="code-link" href="api/08_forest.html#mfoml_course.forest.WaveletForestRegressor"' in start
 
 
 WORKSHOP = "03_wavelets"  # many figures and formulas, no network to load
-LAB = [sys.executable, "-c", "from mfoml_course.course.cli import main; main()", "lab", "--no-browser", "--port"]
+LAB = [
+    sys.executable,
+    "-c",
+    "from mfoml_course.course.cli import main; main()",
+    "lab",
+    "--no-browser",
+    "--port",
+]
 
 
 @pytest.fixture
@@ -216,15 +263,37 @@ def lab(tmp_path):
         shutil.copy(ROOT / name, course / name)
     settings = tmp_path / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
-    settings.write_text('{"windowingMode": "none"}')  # cells out of sight are drawn too, so that we can see them
-    folders = {"JUPYTERLAB_SETTINGS_DIR": tmp_path / "settings", "JUPYTERLAB_WORKSPACES_DIR": tmp_path / "workspaces",
-               "JUPYTER_CONFIG_DIR": tmp_path / "config", "JUPYTER_RUNTIME_DIR": tmp_path / "runtime", "IPYTHONDIR": tmp_path / "ipython"}
+    settings.write_text(
+        '{"windowingMode": "none"}'
+    )  # cells out of sight are drawn too, so that we can see them
+    folders = {
+        "JUPYTERLAB_SETTINGS_DIR": tmp_path / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": tmp_path / "workspaces",
+        "JUPYTER_CONFIG_DIR": tmp_path / "config",
+        "JUPYTER_RUNTIME_DIR": tmp_path / "runtime",
+        "IPYTHONDIR": tmp_path / "ipython",
+    }
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}, "MFOML_BUDGET": "smoke"}
-    server = subprocess.Popen([*LAB, str(port)], cwd=course, env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    environment = {
+        **os.environ,
+        **{name: str(path) for name, path in folders.items()},
+        "MFOML_BUDGET": "smoke",
+    }
+    server = subprocess.Popen(
+        [*LAB, str(port)],
+        cwd=course,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
     try:
-        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", line)))
+        address = next(
+            found[0]
+            for line in server.stderr
+            if (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", line))
+        )
         threading.Thread(target=server.stderr.read, daemon=True).start()
         yield server, address, course
     finally:
@@ -250,19 +319,37 @@ def test_a_workshop_notebook_in_jupyterlab(browser, lab):
     with browser.new_context(viewport={"width": 1400, "height": 1000}) as context:
         watched = Watched(context, allowed=(origin, "data:", "blob:"))
         tab = watched.tab
-        tab.on("websocket", lambda socket: socket.url.startswith(origin.replace("http", "ws")) or watched.wrong.append(socket.url))
+        tab.on(
+            "websocket",
+            lambda socket: (
+                socket.url.startswith(origin.replace("http", "ws")) or watched.wrong.append(socket.url)
+            ),
+        )
         tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{WORKSHOP}.ipynb?", address))
         tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        tab.wait_for_selector("text=/\\| Idle$/")  # the status bar: cells that are run before the kernel is ready are not run
+        tab.wait_for_selector(
+            "text=/\\| Idle$/"
+        )  # the status bar: cells that are run before the kernel is ready are not run
         tab.click(".lm-MenuBar-item:has-text('Run') >> nth=0")
         tab.click("li.lm-Menu-item[data-command='runmenu:run-all']")
-        tab.wait_for_function(RAN, polling=1000, timeout=3 * PATIENCE)  # asked at every frame, a loaded machine would do nothing else
+        tab.wait_for_function(
+            RAN, polling=1000, timeout=3 * PATIENCE
+        )  # asked at every frame, a loaded machine would do nothing else
         tab.wait_for_function(DRAWN, polling=500)
-        figures, formulas = (tab.locator(selector).count() for selector in (".jp-Notebook svg.main-svg", ".jp-Notebook mjx-container"))
+        figures, formulas = (
+            tab.locator(selector).count()
+            for selector in (".jp-Notebook svg.main-svg", ".jp-Notebook mjx-container")
+        )
         assert figures >= 5 and formulas >= 10 and tab.locator("mjx-merror").count() == 0
-        errors = tab.locator("[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']")
+        errors = tab.locator(
+            "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
+        )
         assert errors.all_inner_texts() == []
-        kernels = [child for child in psutil.Process(server.pid).children(recursive=True) if "ipykernel_launcher" in " ".join(child.cmdline())]
+        kernels = [
+            child
+            for child in psutil.Process(server.pid).children(recursive=True)
+            if "ipykernel_launcher" in " ".join(child.cmdline())
+        ]
         assert [kernel.cmdline()[0] for kernel in kernels] == [sys.executable]
         assert watched.wrong == []
     server.send_signal(signal.SIGTERM)

@@ -18,7 +18,9 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows send
 
 
 def start(course, *args, **options):
-    return subprocess.Popen([*COMMAND, *args], cwd=course, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        [*COMMAND, *args], cwd=course, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def run(course, *args):
@@ -45,19 +47,30 @@ def files(folder):
 def test_workshop_runs_the_rest_after_a_failure(make_course):
     course = make_course(
         a_fails=["x = 0", "1 / x", "x"],
-        b_works=["import os, sys; print(os.environ['MFOML_BUDGET'], os.environ['PLOTLY_RENDERER'])", "sys.executable"],
+        b_works=[
+            "import os, sys; print(os.environ['MFOML_BUDGET'], os.environ['PLOTLY_RENDERER'])",
+            "sys.executable",
+        ],
     )
     before = files(course / "nbs")
     code, printed, errors = run(course, "workshop", "--budget", "laptop", "--out", "results")
     assert code == 1 and not errors
     assert "FAILED a_fails, cell 2:\n    1 / x\n  ZeroDivisionError: division by zero" in printed
-    table = [line.split() for line in printed.splitlines() if line.startswith(("notebook ", "a_fails ", "b_works ")) and "(" not in line]
+    table = [
+        line.split()
+        for line in printed.splitlines()
+        if line.startswith(("notebook ", "a_fails ", "b_works ")) and "(" not in line
+    ]
     assert [(row[0], row[1], row[3]) for row in table] == [
-        ("notebook", "cells", "result"), ("a_fails", "1/3", "failed"), ("b_works", "2/2", "ok"),
+        ("notebook", "cells", "result"),
+        ("a_fails", "1/3", "failed"),
+        ("b_works", "2/2", "ok"),
     ]
     assert outputs(course / "results" / "b_works.ipynb", 1).strip() == "laptop plotly_mimetype"
     assert outputs(course / "results" / "b_works.ipynb", 2).strip("'") == sys.executable.replace("\\", "\\\\")
-    assert "ZeroDivisionError" in (course / "results" / "report" / "workshop" / "a_fails.html").read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in (course / "results" / "report" / "workshop" / "a_fails.html").read_text(
+        encoding="utf-8"
+    )
     assert files(course / "nbs") == before
 
     # A second run would overwrite the first's files, but not one that was edited since.
@@ -71,12 +84,16 @@ def kernel_of(process, running):
     """The kernel's process, once the second cell runs and has made the file."""
     while not running.exists() and process.poll() is None:
         time.sleep(0.1)
-    [kernel] = [child for child in psutil.Process(process.pid).children() if "ipykernel" in " ".join(child.cmdline())]
+    [kernel] = [
+        child for child in psutil.Process(process.pid).children() if "ipykernel" in " ".join(child.cmdline())
+    ]
     return kernel
 
 
 @needs_signals
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_a_signal_ends_the_kernel_and_keeps_what_was_done(make_course, tmp_path, number, code):
     running = tmp_path / "running"
     course = make_course(a_waits=[PID, waits(running)], b_never=["1"])
@@ -86,7 +103,11 @@ def test_a_signal_ends_the_kernel_and_keeps_what_was_done(make_course, tmp_path,
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == code and "Traceback" not in errors
     assert not kernel.is_running()
-    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.startswith(("a_waits", "b_never"))}
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in printed.splitlines()
+        if line.startswith(("a_waits", "b_never"))
+    }
     assert rows["a_waits"][0] == "1/2" and rows["a_waits"][-1] == "interrupted"
     assert rows["b_never"] == ["0/1", "0.0", "not", "run"]
     assert outputs(course / "mfoml-workshop" / "a_waits.ipynb", 1).strip() == str(kernel.pid)
@@ -109,7 +130,9 @@ def test_the_test_command_fails_with_a_cell_and_leaves_the_course_as_it_was(make
 def test_ctrl_c_ends_the_tests(make_course, tmp_path):
     running = tmp_path / "running"
     course = make_course(one=[waits(running)])
-    hears = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and so would theirs
+    hears = lambda: signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs ignore Ctrl-C, and so would theirs
     process = start(course, "test", "-n0", start_new_session=True, preexec_fn=hears)
     while not running.exists() and process.poll() is None:
         time.sleep(0.1)
@@ -139,7 +162,10 @@ def test_the_doctor_fails_only_for_what_breaks(monkeypatch, statuses, code):
     from mfoml_course import doctor
     from mfoml_course.course.cli import main
 
-    findings = [doctor.Check(f"part {i}", status, "found", "" if status == "ok" else "do it") for i, status in enumerate(statuses)]
+    findings = [
+        doctor.Check(f"part {i}", status, "found", "" if status == "ok" else "do it")
+        for i, status in enumerate(statuses)
+    ]
     monkeypatch.setattr(doctor, "CHECKS", (lambda: findings,))
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == code and result.output.count("mend: do it") == len(statuses) - 1

@@ -13,7 +13,10 @@ EXPECTED = {
 
 
 @parametrize_with_checks(
-    [WaveletForestRegressor(n_estimators=5, random_state=0), WaveletForestClassifier(n_estimators=5, random_state=0)],
+    [
+        WaveletForestRegressor(n_estimators=5, random_state=0),
+        WaveletForestClassifier(n_estimators=5, random_state=0),
+    ],
     expected_failed_checks=lambda estimator: EXPECTED,
 )
 def test_estimator(estimator, check):

@@ -24,7 +24,11 @@ def exported_modules():
 def loaded_by(modules):
     """The top-level modules that a fresh process has loaded after importing `modules`."""
     code = f"import sys\nfor name in {list(modules)!r}: __import__(name)\nprint(*{{name.split('.')[0] for name in sys.modules}})"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 def test_the_package_alone_is_light():
@@ -33,7 +37,11 @@ def test_the_package_alone_is_light():
 
 @pytest.mark.parametrize(
     "numbers, absent",
-    [(range(0, 10), {"torch"}), (range(2, 7), {"torch", "sklearn", "pandas", "xgboost", "lightgbm", "scipy"}), (range(30, 40), {"torch"})],
+    [
+        (range(0, 10), {"torch"}),
+        (range(2, 7), {"torch", "sklearn", "pandas", "xgboost", "lightgbm", "scipy"}),
+        (range(30, 40), {"torch"}),
+    ],
     ids=["00-09", "02-06", "plots"],
 )
 def test_modules_load_no_more_than_they_may(numbers, absent):
@@ -43,7 +51,14 @@ def test_modules_load_no_more_than_they_may(numbers, absent):
 
 @pytest.mark.parametrize("module", ["course.cli", "course.doctor", "course"])
 def test_the_command_line_starts_without_heavy_imports(module):
-    assert not loaded_by([f"mfoml_course.{module}"]) & {"torch", "numpy", "sklearn", "pandas", "jupyterlab", "nbformat"}
+    assert not loaded_by([f"mfoml_course.{module}"]) & {
+        "torch",
+        "numpy",
+        "sklearn",
+        "pandas",
+        "jupyterlab",
+        "nbformat",
+    }
 
 
 def test_what_moved_is_where_the_changelog_says():

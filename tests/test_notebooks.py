@@ -11,7 +11,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path for path in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PACKAGE = ROOT / "mfoml_course"
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path not in (PACKAGE / "__init__.py", PACKAGE / "_modidx.py"))
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path not in (PACKAGE / "__init__.py", PACKAGE / "_modidx.py")
+)
 OF_A_MACHINE = re.compile(r"/home/\w|/Users/\w|/root/|/work/|/tmp/\w|[A-Z]:\\\\Users")
 
 
@@ -32,20 +34,28 @@ def test_notebook_is_clean(notebook):
         outputs = cell.get("outputs", [])
         assert all(output.get("execution_count") is None for output in outputs)
         assert len(json.dumps(outputs)) < 1e6, f"outputs of more than 1 MB: {text(cell)[:80]}"
-        assert not OF_A_MACHINE.search(text(cell) + json.dumps(outputs)), f"a path of one machine: {text(cell)[:80]}"
+        assert not OF_A_MACHINE.search(text(cell) + json.dumps(outputs)), (
+            f"a path of one machine: {text(cell)[:80]}"
+        )
 
 
 def test_notebook_opens_with_title_and_summary(notebook):
     opening = "\n\n".join(text(cell) for cell in notebook["cells"][:2])
     assert re.match(r"# \S.*\n+> \S", opening), "expected '# Title' and '> what it does'"
-    titles = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown" and re.match(r"# ", text(cell))]
+    titles = [
+        cell for cell in notebook["cells"] if cell["cell_type"] == "markdown" and re.match(r"# ", text(cell))
+    ]
     assert len(titles) == 1, "one H1 a notebook"
 
 
 def test_notebook_links_lead_somewhere(request, notebook):
     folder = request.node.callspec.params["notebook"].parent
     for cell in notebook["cells"]:
-        for target in re.findall(r"\]\((?![a-z]+:|#|/)([^)#\s]+)", text(cell)) if cell["cell_type"] == "markdown" else []:
+        for target in (
+            re.findall(r"\]\((?![a-z]+:|#|/)([^)#\s]+)", text(cell))
+            if cell["cell_type"] == "markdown"
+            else []
+        ):
             assert (folder / target).exists(), f"dead link {target}"
 
 
@@ -69,38 +79,59 @@ def hides_a_missing_error(node):
         return any("suppress(" in ast.unparse(item) for item in node.items)
     if not isinstance(node, ast.Try) or raises(node.orelse):
         return False
-    return any(not raises(handler.body) and ast.unparse(handler.type or node) != "ImportError" for handler in node.handlers)
+    return any(
+        not raises(handler.body) and ast.unparse(handler.type or node) != "ImportError"
+        for handler in node.handlers
+    )
 
 
-@pytest.mark.parametrize("code, hides", [
-    ("try: f()\nexcept ValueError as error: print(error)", True),
-    ("try: f()\nexcept KeyboardInterrupt: pass", True),
-    ("try: f()\nexcept ValueError: pass\nelse: print('well')", True),
-    ("with contextlib.suppress(ValueError): f()", True),
-    ("try: f()\nexcept ValueError: pass\nelse: raise AssertionError", False),
-    ("try: f()\nexcept ValueError as error: raise TypeError from error", False),
-    ("try: import umap\nexcept ImportError: umap = None", False),
-    ("try: f()\nfinally: g()", False),
-])
+@pytest.mark.parametrize(
+    "code, hides",
+    [
+        ("try: f()\nexcept ValueError as error: print(error)", True),
+        ("try: f()\nexcept KeyboardInterrupt: pass", True),
+        ("try: f()\nexcept ValueError: pass\nelse: print('well')", True),
+        ("with contextlib.suppress(ValueError): f()", True),
+        ("try: f()\nexcept ValueError: pass\nelse: raise AssertionError", False),
+        ("try: f()\nexcept ValueError as error: raise TypeError from error", False),
+        ("try: import umap\nexcept ImportError: umap = None", False),
+        ("try: f()\nfinally: g()", False),
+    ],
+)
 def test_what_hides_a_missing_error(code, hides):
     assert hides_a_missing_error(ast.parse(code).body[0]) is hides
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((ROOT / "tests").glob("test_*.py"))], ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path",
+    [*NOTEBOOKS, *sorted((ROOT / "tests").glob("test_*.py"))],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
 def test_an_error_that_is_expected_must_come(path):
     for code in code_of_tests(path):
         hidden = [ast.unparse(node) for node in ast.walk(ast.parse(code)) if hides_a_missing_error(node)]
-        assert not hidden, "this passes when nothing is raised, use mfoml_course.course.testing.refusal:\n" + "\n".join(hidden)
+        assert not hidden, (
+            "this passes when nothing is raised, use mfoml_course.course.testing.refusal:\n"
+            + "\n".join(hidden)
+        )
 
 
 def exported_module(path):
     """The module that a notebook exports, as in wavelets or wavelets.curves; None where it exports nothing."""
-    code = [text(cell) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    code = [
+        text(cell)
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
     name = re.search(r"^#\s*\|\s*default_exp\s+(\S+)", "\n".join(code), re.MULTILINE)
     return name and name[1].removesuffix(".__init__")
 
 
-API = {exported_module(path): path for path in (ROOT / "nbs" / "api").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
+API = {
+    exported_module(path): path
+    for path in (ROOT / "nbs" / "api").rglob("*.ipynb")
+    if ".ipynb_checkpoints" not in path.parts
+}
 ROOMS = {name: int(path.name.split("_")[0]) for name, path in API.items() if name and "." not in name}
 
 
@@ -129,7 +160,11 @@ def imported(path, tree):
             elif module.startswith("mfoml_course."):
                 yield module.removeprefix("mfoml_course.")
         elif isinstance(node, ast.Import):
-            yield from (alias.name.removeprefix("mfoml_course.") for alias in node.names if alias.name.startswith("mfoml_course."))
+            yield from (
+                alias.name.removeprefix("mfoml_course.")
+                for alias in node.names
+                if alias.name.startswith("mfoml_course.")
+            )
 
 
 @pytest.fixture(params=MODULES, ids=module_name)
@@ -150,7 +185,11 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal"}
 
 def seeded_apart(tree):
     """The nodes inside `with torch.random.fork_rng()`, where torch's random state is given back afterwards."""
-    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With) and "fork_rng" in ast.unparse(node.items[0])]
+    blocks = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and "fork_rng" in ast.unparse(node.items[0])
+    ]
     return {inner for block in blocks for inner in ast.walk(block)}
 
 
@@ -164,7 +203,10 @@ def test_exported_code_keeps_the_rules(module):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             call = ast.unparse(node.func)
             assert call != "sys.exit" or name == "course.cli", where + call
-            assert not re.fullmatch(r"(np|numpy)\.random\.(seed|rand|randn|randint|normal|uniform|choice|shuffle|permutation)", call), where + call
+            assert not re.fullmatch(
+                r"(np|numpy)\.random\.(seed|rand|randn|randint|normal|uniform|choice|shuffle|permutation)",
+                call,
+            ), where + call
             assert node in apart or call not in ("torch.manual_seed", "random.seed"), where + call
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = {alias.name for alias in node.names} | {getattr(node, "module", None)}

@@ -18,7 +18,12 @@ def test_a_kernel_cannot_leave_the_machine(make_course, tmp_path):
 
 
 def test_a_kernel_reaches_loopback_and_a_plain_test_does_not_get_out(make_course, tmp_path):
-    course = make_course(stay=["import socket", "with socket.create_server(('127.0.0.1', 0)) as s: socket.create_connection(s.getsockname()).close()"])
+    course = make_course(
+        stay=[
+            "import socket",
+            "with socket.create_server(('127.0.0.1', 0)) as s: socket.create_connection(s.getsockname()).close()",
+        ]
+    )
     (course / "tests").mkdir()
     lines = "\n    ".join(GET_OUT.splitlines())
     (course / "tests" / "test_out.py").write_text(
@@ -32,7 +37,9 @@ def test_a_kernel_reaches_loopback_and_a_plain_test_does_not_get_out(make_course
 def test_cleaned_notebooks_and_cells_marked_off(make_course, tmp_path):
     course = make_course(cells=["#| eval: false\n1 / 0"])
     cell = new_code_cell("1 + 1", outputs=[nbformat.v4.new_output("execute_result", {"text/plain": "2"})])
-    checked = new_code_cell("# NBVAL_CHECK_OUTPUT\n1 + 1", outputs=[nbformat.v4.new_output("execute_result", {"text/plain": "3"})])
+    checked = new_code_cell(
+        "# NBVAL_CHECK_OUTPUT\n1 + 1", outputs=[nbformat.v4.new_output("execute_result", {"text/plain": "3"})]
+    )
     nbformat.write(new_notebook(cells=[cell, checked]), course / "nbs" / "index.ipynb")
     with open(tmp_path / "log", "w+") as log:
         assert run_tests(course, ["-n0"], log) == 1

@@ -25,7 +25,11 @@ def read_yaml(path):
 
 
 def test_versions_agree(root):
-    versions = {mfoml_course.__version__, read_settings(root)["version"], read_yaml(root / "CITATION.cff")["version"]}
+    versions = {
+        mfoml_course.__version__,
+        read_settings(root)["version"],
+        read_yaml(root / "CITATION.cff")["version"],
+    }
     assert len(versions) == 1
 
 
@@ -40,7 +44,9 @@ def test_environment_lists_the_same_requirements(root):
 def test_python_bounds_agree(root):
     oldest = read_settings(root)["min_python"]
     assert f'requires-python = ">={oldest}"' in (root / "pyproject.toml").read_text(encoding="utf-8")
-    tested = read_yaml(root / ".github" / "workflows" / "test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    tested = read_yaml(root / ".github" / "workflows" / "test.yml")["jobs"]["test"]["strategy"]["matrix"][
+        "python"
+    ]
     assert tested[0] == oldest
     declared = re.search(r"for minor in \((.*?)\)", (root / "setup.py").read_text(encoding="utf-8"))[1]
     assert [f"3.{minor}" for minor in declared.split(", ")] == tested
@@ -53,13 +59,19 @@ def test_doctor_knows_the_oldest_python(root):
 
 
 def test_every_import_is_required(root):
-    required = {canonicalize_name(Requirement(line).name) for listed in read_requirements(root).values() for line in listed}
+    required = {
+        canonicalize_name(Requirement(line).name)
+        for listed in read_requirements(root).values()
+        for line in listed
+    }
     owners, unknown = packages_distributions(), set()
     for path in (root / "mfoml_course").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for name in {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"mfoml_course"}:
+            for name in (
+                {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"mfoml_course"}
+            ):
                 if not required & {canonicalize_name(owner) for owner in owners.get(name, [name])}:
                     unknown.add(f"{path.name}: {name}")
     assert not unknown
@@ -77,7 +89,9 @@ def wheel(root, tmp_path_factory):
     copy = tmp_path_factory.mktemp("source")
     for name in ("settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, copy)
-    shutil.copytree(root / "mfoml_course", copy / "mfoml_course", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        root / "mfoml_course", copy / "mfoml_course", ignore=shutil.ignore_patterns("__pycache__")
+    )
     code = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
     built = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True)
     with zipfile.ZipFile(copy / built.stdout.split()[-1]) as archive:
@@ -87,7 +101,9 @@ def wheel(root, tmp_path_factory):
 
 def test_the_wheel_holds_modules_and_data(root, wheel):
     def files(folder):
-        return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+        return {
+            path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"
+        }
 
     assert files(wheel / "mfoml_course") == files(root / "mfoml_course")
     [metadata] = wheel.glob("*.dist-info/METADATA")
@@ -97,8 +113,13 @@ def test_the_wheel_holds_modules_and_data(root, wheel):
 
 def run_wheel(wheel, *command):
     """Run Python where the package is the wheel and no checkout is near."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(wheel), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.run([sys.executable, *command], cwd=wheel, env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(wheel), os.environ.get("PYTHONPATH", "")]),
+    }
+    return subprocess.run(
+        [sys.executable, *command], cwd=wheel, env=environment, capture_output=True, text=True
+    )
 
 
 def test_the_wheel_reads_its_data(wheel):

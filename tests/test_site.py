@@ -25,7 +25,11 @@ def test_readme_is_the_start_page(root):
 
 def test_readme_opens_with_the_two_commands(root):
     install = 'python3 -m venv .venv && .venv/bin/pip install -e ".[dev]" && .venv/bin/mfoml'
-    commands = [line for line in (root / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("python3")]
+    commands = [
+        line
+        for line in (root / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("python3")
+    ]
     assert commands == [f"{install} workshop", f"{install} test"]
 
 
@@ -45,13 +49,21 @@ def test_readme_links_and_pictures_exist(root):
 
 def make_notebook(path, *sources):
     cells = [{"cell_type": "markdown", "id": "m", "metadata": {}, "source": source} for source in sources]
-    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8"
+    )
     return path
 
 
 def test_the_same_notebooks_give_the_same_pages(tmp_path, root):
-    notebook = make_notebook(tmp_path / "01_one.ipynb", "# One\n\n> The first.\n\n$$\nx^2\n$$", "An $$unclosed formula\n\n[nowhere](none.ipynb)")
-    first, second = (render_report([notebook], tmp_path / name, root=root).parent for name in ("first", "second"))
+    notebook = make_notebook(
+        tmp_path / "01_one.ipynb",
+        "# One\n\n> The first.\n\n$$\nx^2\n$$",
+        "An $$unclosed formula\n\n[nowhere](none.ipynb)",
+    )
+    first, second = (
+        render_report([notebook], tmp_path / name, root=root).parent for name in ("first", "second")
+    )
     files = sorted(path.relative_to(first) for path in Path(first).rglob("*") if path.is_file())
     _, mismatch, errors = filecmp.cmpfiles(first, second, files, shallow=False)
     assert (mismatch, errors) == ([], [])

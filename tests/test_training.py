@@ -3,6 +3,7 @@
 Run as a script with a folder, it forks one process a moment (torch is imported once), lets it be killed,
 resumes it in another process and compares the final weights and records with an uninterrupted run.
 """
+
 import json
 import multiprocessing
 import os
@@ -29,7 +30,8 @@ MOMENTS = {  # name: (what dies, at which call of it)
 EPOCHS = 4
 
 
-def die(): os.kill(os.getpid(), signal.SIGKILL)
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train_here(folder):
@@ -37,29 +39,42 @@ def train_here(folder):
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
     from mfoml_course import training
+
     generator = torch.Generator().manual_seed(0)
     X, y = torch.randn(96, 10, generator=generator), torch.arange(96) % 3
     torch.manual_seed(5)
-    model = nn.Sequential(nn.Linear(10, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(.3), nn.Linear(16, 3))
-    optimizer = torch.optim.Adam(model.parameters(), lr=.01)
-    loaders = DataLoader(TensorDataset(X, y), batch_size=16, shuffle=True), DataLoader(TensorDataset(X[:32], y[:32]), batch_size=32)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3], .1)
-    training.train(model, *loaders, optimizer=optimizer, scheduler=schedule, epochs=EPOCHS, out=folder, save_epochs=True)
+    model = nn.Sequential(nn.Linear(10, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loaders = (
+        DataLoader(TensorDataset(X, y), batch_size=16, shuffle=True),
+        DataLoader(TensorDataset(X[:32], y[:32]), batch_size=32),
+    )
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3], 0.1)
+    training.train(
+        model, *loaders, optimizer=optimizer, scheduler=schedule, epochs=EPOCHS, out=folder, save_epochs=True
+    )
 
 
 def arm(moment):
     """Replace one function by one that dies at its n-th call, some of them half-way through their work."""
     import torch
     from mfoml_course import training
+
     what, n = MOMENTS[moment]
-    owner, name = {"torch.save": (torch, "save"), "os.replace": (os, "replace")}.get(what, (training, what.split()[0]))
+    owner, name = {"torch.save": (torch, "save"), "os.replace": (os, "replace")}.get(
+        what, (training, what.split()[0])
+    )
     original, calls = getattr(owner, name), []
 
     def deadly(*args, **kwargs):
         calls.append(1)
-        if len(calls) < n: return original(*args, **kwargs)
-        if what == "torch.save": args[1].write(b"half a checkpoint"); args[1].flush()
-        if what == "append_record": Path(args[0]).open("a").write('{"epoch": 2, "train_l')
+        if len(calls) < n:
+            return original(*args, **kwargs)
+        if what == "torch.save":
+            args[1].write(b"half a checkpoint")
+            args[1].flush()
+        if what == "append_record":
+            Path(args[0]).open("a").write('{"epoch": 2, "train_l')
         if what == "random_states after":
             result, replace = original(*args, **kwargs), os.replace
             os.replace = lambda *paths: (replace(*paths), die())
@@ -96,6 +111,7 @@ def outcome(folder):
     """Final weights of every kept epoch as bytes, and the records without their times."""
     import torch
     from mfoml_course.training import load_checkpoint, read_records
+
     states = {p.name: load_checkpoint(p) for p in sorted((Path(folder) / "epochs").glob("*.pt"))}
     states["last"] = load_checkpoint(Path(folder) / "last.pt")["model"]
     weights = {name: b"".join(v.numpy().tobytes() for v in state.values()) for name, state in states.items()}
@@ -105,6 +121,7 @@ def outcome(folder):
 def warm_up():
     """What torch imports at the first optimizer step is imported here once (without a backward, which must not precede a fork)."""
     import torch
+
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.grad = torch.ones(2)
     optimizer = torch.optim.Adam([weight])
@@ -115,15 +132,19 @@ def warm_up():
 def main(root):
     import torch
     from mfoml_course import training  # imported once; the forked children share it
+
     torch.set_num_threads(1)
     warm_up()
     assert in_child(train_here, root / "straight") == 0
     truth, report = outcome(root / "straight"), {}
     for i, moment in enumerate(MOMENTS):
         folder = root / f"moment{i}"
-        if moment == "while resuming": assert in_child(lambda: (arm("while the epoch is evaluated"), train_here(folder))) == -9
+        if moment == "while resuming":
+            assert in_child(lambda: (arm("while the epoch is evaluated"), train_here(folder))) == -9
         ended = in_child(lambda: (arm(moment), train_here(folder)))
-        done = training.load_checkpoint(folder / "last.pt")["epoch"] if (folder / "last.pt").exists() else None
+        done = (
+            training.load_checkpoint(folder / "last.pt")["epoch"] if (folder / "last.pt").exists() else None
+        )
         report[moment] = [ended, done, in_child(train_here, folder), outcome(folder) == truth]
     started = time.perf_counter()
     assert in_child(train_here, root / "timed") == 0
@@ -131,51 +152,96 @@ def main(root):
     for i in range(4):
         folder, seconds = root / f"clock{i}", whole * (i + 1) / 6
         ended = [killed_after(seconds, folder), killed_after(seconds, folder)]
-        report[f"killed twice after {i + 1}/6 of a run"] = [min(ended), None, in_child(train_here, folder), outcome(folder) == truth]
+        report[f"killed twice after {i + 1}/6 of a run"] = [
+            min(ended),
+            None,
+            in_child(train_here, folder),
+            outcome(folder) == truth,
+        ]
     print(json.dumps(report))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which this system lacks")
 def test_a_run_killed_at_any_moment_resumes_bit_equal(tmp_path):
-    done = subprocess.run([sys.executable, __file__, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, __file__, str(tmp_path)], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert len(report) == len(MOMENTS) + 4
     for moment, (ended, epoch, resumed, equal) in report.items():
-        if moment in MOMENTS: assert ended == -signal.SIGKILL, f"{moment}: the process was not killed"
-        assert resumed == 0 and equal, f"{moment}: resumed with {resumed}, equal {equal}\n{done.stderr[-2000:]}"
+        if moment in MOMENTS:
+            assert ended == -signal.SIGKILL, f"{moment}: the process was not killed"
+        assert resumed == 0 and equal, (
+            f"{moment}: resumed with {resumed}, equal {equal}\n{done.stderr[-2000:]}"
+        )
     lost = {moment: epoch for moment, (_, epoch, _, _) in report.items()}
-    assert lost["right after the checkpoint"] == 2 and lost["in a later epoch, half-way through its batches"] == 1
+    assert (
+        lost["right after the checkpoint"] == 2
+        and lost["in a later epoch, half-way through its batches"] == 1
+    )
 
 
 def mfoml(*arguments, kill_when=None):
     """Run the command in a process of its own; with kill_when, SIGKILL it once that test is true. Its exit code and output."""
     command = "import sys; from mfoml_course.course.cli import main; main(sys.argv[1:], prog_name='mfoml')"
-    process = subprocess.Popen([sys.executable, "-c", command, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     while kill_when is not None and process.poll() is None:
-        if kill_when(): process.send_signal(signal.SIGKILL)
-        time.sleep(.005)
+        if kill_when():
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.005)
     said = process.communicate(timeout=240)[0]
     return process.returncode, said
 
 
-def n_lines(file): return len(file.read_text().splitlines()) if file.exists() else 0
+def n_lines(file):
+    return len(file.read_text().splitlines()) if file.exists() else 0
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which this system lacks")
 def test_the_lectures_commands_survive_a_kill(tmp_path):
     from mfoml_course.training import read_records
+
     run = tmp_path / "run"
-    train = ["train", "mnist-mlp", "--budget", "smoke", "--epochs", 6, "--save-epochs", "--lr", .01, "--out", run]
+    train = [
+        "train",
+        "mnist-mlp",
+        "--budget",
+        "smoke",
+        "--epochs",
+        6,
+        "--save-epochs",
+        "--lr",
+        0.01,
+        "--out",
+        run,
+    ]
     code, said = mfoml(*train, kill_when=lambda: n_lines(run / "records.jsonl") >= 2)
     assert code == -signal.SIGKILL, said
     finished = n_lines(run / "records.jsonl")
     code, said = mfoml(*train)
     assert code == 0 and 2 <= finished < 6, said
-    assert read_records(run).epoch.tolist() == [1, 2, 3, 4, 5, 6] and len(list((run / "epochs").iterdir())) == 7
+    assert (
+        read_records(run).epoch.tolist() == [1, 2, 3, 4, 5, 6] and len(list((run / "epochs").iterdir())) == 7
+    )
 
-    probe = ["probe", run, "--layers", "input,hidden_layers.*,fc", "--samples", 400, "--trees", 3, "--no-interval"]
+    probe = [
+        "probe",
+        run,
+        "--layers",
+        "input,hidden_layers.*,fc",
+        "--samples",
+        400,
+        "--trees",
+        3,
+        "--no-interval",
+    ]
     rows = run / "probe" / "consensus_epoch_0000" / "rows.jsonl"
     code, said = mfoml(*probe, kill_when=lambda: n_lines(rows) >= 1)
     assert code == -signal.SIGKILL, said
@@ -187,4 +253,5 @@ def test_the_lectures_commands_survive_a_kill(tmp_path):
     assert layers[0] == "input" and layers[-1] == "fc" and len(layers) == len(set(layers)) == 14
 
 
-if __name__ == "__main__": main(Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

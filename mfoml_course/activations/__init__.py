@@ -23,116 +23,168 @@ from .reduction import REDUCERS, RowBuffer
 WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
+
 def layer_names(
-    model, # the network
+    model,  # the network
 ):
     "Dotted names of the informative layers (convolutions, linears, blocks) in the order they stand in the model."
+
     def walk(module, path, listed):
-        if isinstance(module, WEIGHTED): return [path]
+        if isinstance(module, WEIGHTED):
+            return [path]
         container = isinstance(module, CONTAINERS)
-        if listed and not container and any(isinstance(m, WEIGHTED) for m in module.modules()): return [path]
-        return [name for key, child in module.named_children()
-                for name in walk(child, f"{path}.{key}" if path else key, container and not isinstance(module, nn.ModuleDict))]
+        if listed and not container and any(isinstance(m, WEIGHTED) for m in module.modules()):
+            return [path]
+        return [
+            name
+            for key, child in module.named_children()
+            for name in walk(
+                child, f"{path}.{key}" if path else key, container and not isinstance(module, nn.ModuleDict)
+            )
+        ]
+
     return walk(plain_model(model), "", False)
 
+
 def plain_model(
-    model, # a module, compiled or not
+    model,  # a module, compiled or not
 ):
     "The module behind torch.compile's wrapper (hooks set after compiling would not be called)."
     return getattr(model, "_orig_mod", model)
 
 # %% ../../nbs/api/10_activations.ipynb #68ef9de2
 def choose_layers(
-    model,       # the network
-    layers=None, # None (the informative ones), or an ordered list of names, globs, modules and "input"
+    model,  # the network
+    layers=None,  # None (the informative ones), or an ordered list of names, globs, modules and "input"
 ):
     "Names of the chosen layers, in the order asked for and each once."
     model = plain_model(model)
-    if layers is None: return layer_names(model)
-    modules = {name: module for name, module in model.named_modules() if name and type(module) not in (nn.ModuleList, nn.ModuleDict)}
+    if layers is None:
+        return layer_names(model)
+    modules = {
+        name: module
+        for name, module in model.named_modules()
+        if name and type(module) not in (nn.ModuleList, nn.ModuleDict)
+    }
     chosen = []
     for layer in [layers] if isinstance(layers, (str, nn.Module)) else layers:
-        if isinstance(layer, nn.Module): found = [name for name, module in modules.items() if module is layer]
-        elif layer == "input" and "input" not in modules: found = ["input"]
-        else: found = [layer] if layer in modules else [name for name in modules if fnmatchcase(name, layer)]
-        if not found: raise ValueError(f"the model has no layer {_described(layer)}: choose from {', '.join(['input', *modules])}")
+        if isinstance(layer, nn.Module):
+            found = [name for name, module in modules.items() if module is layer]
+        elif layer == "input" and "input" not in modules:
+            found = ["input"]
+        else:
+            found = [layer] if layer in modules else [name for name in modules if fnmatchcase(name, layer)]
+        if not found:
+            raise ValueError(
+                f"the model has no layer {_described(layer)}: choose from {', '.join(['input', *modules])}"
+            )
         chosen += found
     return list(dict.fromkeys(chosen))
 
-def _described(layer): return f"of class {type(layer).__name__} like the module given" if isinstance(layer, nn.Module) else repr(layer)
+
+def _described(layer):
+    return (
+        f"of class {type(layer).__name__} like the module given"
+        if isinstance(layer, nn.Module)
+        else repr(layer)
+    )
 
 # %% ../../nbs/api/10_activations.ipynb #ac314590
 def output_tensor(
-    output, # tensor, tuple, list, dict or an HF output object
-    keys=("last_hidden_state", "hidden_states", "logits"), # looked up in this order
+    output,  # tensor, tuple, list, dict or an HF output object
+    keys=("last_hidden_state", "hidden_states", "logits"),  # looked up in this order
 ):
     "The tensor of features in what a layer returned."
-    if isinstance(output, torch.Tensor): return output
+    if isinstance(output, torch.Tensor):
+        return output
     if isinstance(output, dict):
         values = [output[key] for key in keys if output.get(key) is not None] or list(output.values())
         return output_tensor(values, keys)
     if isinstance(output, (tuple, list)):
         for value in output:
-            if isinstance(value, (torch.Tensor, dict)): return output_tensor(value, keys)
-    raise TypeError(f"expected a layer to return a tensor, or a tuple or dict that holds one, got {type(output).__name__}")
+            if isinstance(value, (torch.Tensor, dict)):
+                return output_tensor(value, keys)
+    raise TypeError(
+        f"expected a layer to return a tensor, or a tuple or dict that holds one, got {type(output).__name__}"
+    )
 
 # %% ../../nbs/api/10_activations.ipynb #6ff369a9
 @contextmanager
 def layer_outputs(
     model,  # the network
-    layers, # names, globs or modules, as for choose_layers
-    read=lambda output: output_tensor(output).clone(), # applied to what the layer returns, when it returns it
+    layers,  # names, globs or modules, as for choose_layers
+    read=lambda output: output_tensor(
+        output
+    ).clone(),  # applied to what the layer returns, when it returns it
 ):
     "A dict that after every forward holds the layers' latest outputs by name; the hooks are removed on leaving."
     model = plain_model(model)
     names, outputs, handles = choose_layers(model, layers), {}, []
-    def keep(name): return lambda module, args, output: outputs.__setitem__(name, read(output))
-    def keep_input(module, args, kwargs): outputs["input"] = read(args[0] if args else next(iter(kwargs.values())))
+
+    def keep(name):
+        return lambda module, args, output: outputs.__setitem__(name, read(output))
+
+    def keep_input(module, args, kwargs):
+        outputs["input"] = read(args[0] if args else next(iter(kwargs.values())))
+
     try:
         for name in names:
             is_input = name == "input" and not hasattr(model, "input")
-            handles.append(model.register_forward_pre_hook(keep_input, with_kwargs=True) if is_input
-                           else model.get_submodule(name).register_forward_hook(keep(name)))
+            handles.append(
+                model.register_forward_pre_hook(keep_input, with_kwargs=True)
+                if is_input
+                else model.get_submodule(name).register_forward_hook(keep(name))
+            )
         yield outputs
     finally:
-        for handle in handles: handle.remove()
+        for handle in handles:
+            handle.remove()
         outputs.clear()
 
 # %% ../../nbs/api/10_activations.ipynb #6ae7ebb1
 def pool_tokens(
-    h,             # (B, T, d) features of tokens
-    mask=None,     # (B, T), 1 where a token counts; None: all count
-    tokens="mean", # "mean" over the tokens that count, or the "first" one that counts
+    h,  # (B, T, d) features of tokens
+    mask=None,  # (B, T), 1 where a token counts; None: all count
+    tokens="mean",  # "mean" over the tokens that count, or the "first" one that counts
 ):
     "One vector a text: (B, T, d) -> (B, d)."
     mask = torch.ones(h.shape[:2], device=h.device) if mask is None else mask.to(h.device)
-    if tokens == "first": return h[torch.arange(len(h), device=h.device), mask.to(torch.int64).argmax(dim=1)]
-    if tokens != "mean": raise ValueError(f"expected tokens to be 'mean' or 'first', got {tokens!r}")
-    weight = mask.to(h.dtype).unsqueeze(2)                                           # (B, T, 1)
-    return torch.where(weight > 0, h, 0).sum(1) / weight.sum(1).clamp_min(1) # (B, d)
+    if tokens == "first":
+        return h[torch.arange(len(h), device=h.device), mask.to(torch.int64).argmax(dim=1)]
+    if tokens != "mean":
+        raise ValueError(f"expected tokens to be 'mean' or 'first', got {tokens!r}")
+    weight = mask.to(h.dtype).unsqueeze(2)  # (B, T, 1)
+    return torch.where(weight > 0, h, 0).sum(1) / weight.sum(1).clamp_min(1)  # (B, d)
 
 # %% ../../nbs/api/10_activations.ipynb #b7a616bc
 def feature_rows(
-    h,           # (B, ...) a layer's output
+    h,  # (B, ...) a layer's output
     *,
-    mask=None,   # (B, T) attention mask; applies to outputs of shape (B, T, d)
-    tokens=None, # "mean" or "first" of the tokens in (B, T, d); None: "mean" where the mask fits, else all are kept
-    pool=None,   # averages kept along each spatial axis of (B, C, ...); None: no pooling
+    mask=None,  # (B, T) attention mask; applies to outputs of shape (B, T, d)
+    tokens=None,  # "mean" or "first" of the tokens in (B, T, d); None: "mean" where the mask fits, else all are kept
+    pool=None,  # averages kept along each spatial axis of (B, C, ...); None: no pooling
 ):
     "One row a sample: (B, ...) -> (B, d)."
-    if h.ndim == 0: raise ValueError("expected a layer's output of shape (n_samples, ...), got a single number")
+    if h.ndim == 0:
+        raise ValueError("expected a layer's output of shape (n_samples, ...), got a single number")
     fits = mask is not None and h.ndim == 3 and h.shape[:2] == mask.shape
-    if h.ndim == 3 and (fits or tokens is not None): h = pool_tokens(h, mask if fits else None, tokens or "mean")
+    if h.ndim == 3 and (fits or tokens is not None):
+        h = pool_tokens(h, mask if fits else None, tokens or "mean")
     elif pool is not None and 3 <= h.ndim <= 5:
-        adaptive = {3: nn.functional.adaptive_avg_pool1d, 4: nn.functional.adaptive_avg_pool2d, 5: nn.functional.adaptive_avg_pool3d}[h.ndim]
+        adaptive = {
+            3: nn.functional.adaptive_avg_pool1d,
+            4: nn.functional.adaptive_avg_pool2d,
+            5: nn.functional.adaptive_avg_pool3d,
+        }[h.ndim]
         h = adaptive(h, tuple(min(pool, size) for size in h.shape[2:]))
     return h.reshape(len(h), -1)
 
 # %% ../../nbs/api/10_activations.ipynb #29ce1d13
 LABEL_KEYS = ("labels", "label", "y")
 
+
 def split_batch(
-    batch, # (x, y), (dict, y) or a dict with the labels under "labels", "label" or "y"
+    batch,  # (x, y), (dict, y) or a dict with the labels under "labels", "label" or "y"
 ):
     "The model's positional and keyword inputs, and the labels, of one batch."
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
@@ -140,77 +192,103 @@ def split_batch(
         return ((), dict(x), labels) if hasattr(x, "keys") else ((x,), {}, labels)
     if hasattr(batch, "keys"):
         found = [key for key in LABEL_KEYS if key in batch]
-        if found: return (), {key: value for key, value in batch.items() if key not in LABEL_KEYS}, batch[found[0]]
-    raise ValueError(f"expected batches (inputs, labels) or dicts with one of {', '.join(LABEL_KEYS)}, got {_batch_shape(batch)}")
+        if found:
+            return (), {key: value for key, value in batch.items() if key not in LABEL_KEYS}, batch[found[0]]
+    raise ValueError(
+        f"expected batches (inputs, labels) or dicts with one of {', '.join(LABEL_KEYS)}, got {_batch_shape(batch)}"
+    )
+
 
 def _batch_shape(batch):
-    if hasattr(batch, "keys"): return f"a dict of {', '.join(batch)}"
+    if hasattr(batch, "keys"):
+        return f"a dict of {', '.join(batch)}"
     return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
+
 
 def to_device(
     value,  # tensor, or a dict, tuple or list of tensors
-    device, # where to
+    device,  # where to
 ):
     "The same value with its tensors on the device."
-    if isinstance(value, torch.Tensor): return value.to(device)
-    if hasattr(value, "items"): return {key: to_device(v, device) for key, v in value.items()}
-    if isinstance(value, (tuple, list)): return type(value)(to_device(v, device) for v in value)
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if hasattr(value, "items"):
+        return {key: to_device(v, device) for key, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(to_device(v, device) for v in value)
     return value
+
 
 def call_model(
     model,  # the network
     batch,  # as split_batch takes it
-    device, # where the model is
+    device,  # where the model is
 ):
     "Forward one batch: the model's output, and the labels on the device."
     args, kwargs, labels = split_batch(batch)
-    return model(*to_device(args, device), **to_device(kwargs, device)), torch.as_tensor(labels, device=device)
+    return model(*to_device(args, device), **to_device(kwargs, device)), torch.as_tensor(
+        labels, device=device
+    )
+
 
 def model_device(
-    model, # a module
+    model,  # a module
 ):
     "The device of the model's first parameter or buffer; the processor if it has none."
-    return next((p.device for values in (model.parameters(), model.buffers()) for p in values), torch.device("cpu"))
+    return next(
+        (p.device for values in (model.parameters(), model.buffers()) for p in values), torch.device("cpu")
+    )
 
 # %% ../../nbs/api/10_activations.ipynb #ce75ead9
 def n_loader_samples(
-    loader, # an iterable of batches
+    loader,  # an iterable of batches
 ):
     "How many samples the loader will give, or None where it does not say (the last batch may be dropped)."
     sampler = getattr(loader, "sampler", None)
-    if not hasattr(sampler, "__len__") or getattr(loader, "batch_size", None) is None: return None
+    if not hasattr(sampler, "__len__") or getattr(loader, "batch_size", None) is None:
+        return None
     return len(loader) * loader.batch_size if loader.drop_last else len(sampler)
 
 # %% ../../nbs/api/10_activations.ipynb #ae279566
 @dataclass(frozen=True)
 class Activations:
     "What one pass left: row i of every array belongs to the i-th sample the loader gave."
-    features: dict = field(repr=False)              # name of the layer -> (n_samples, d)
-    labels: np.ndarray = field(repr=False)          # (n_samples,)
-    logits: np.ndarray | None = field(repr=False)   # (n_samples, n_classes), None if the model returns no logits
+
+    features: dict = field(repr=False)  # name of the layer -> (n_samples, d)
+    labels: np.ndarray = field(repr=False)  # (n_samples,)
+    logits: np.ndarray | None = field(
+        repr=False
+    )  # (n_samples, n_classes), None if the model returns no logits
+
 
 @contextmanager
 def evaluation(
-    model, # a module
+    model,  # a module
 ):
     "Evaluation mode without gradients; every module's own mode comes back on leaving."
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(): yield model
+        with torch.no_grad():
+            yield model
     finally:
-        for module, mode in modes.items(): module.training = mode
+        for module, mode in modes.items():
+            module.training = mode
+
 
 def logits_of(
-    output, # what the model returned
+    output,  # what the model returned
 ):
     "The model's logits as a tensor of shape (B, C), or None."
-    if hasattr(output, "keys") and not isinstance(output, torch.Tensor): output = output.get("logits")
-    elif isinstance(output, (tuple, list)): output = output[0]
+    if hasattr(output, "keys") and not isinstance(output, torch.Tensor):
+        output = output.get("logits")
+    elif isinstance(output, (tuple, list)):
+        output = output[0]
     return output if isinstance(output, torch.Tensor) and output.ndim == 2 else None
 
+
 def as_array(
-    tensor, # any tensor
+    tensor,  # any tensor
 ):
     "The tensor as a numpy array on the processor (bfloat16, which numpy lacks, as float32)."
     tensor = tensor.detach().cpu()
@@ -218,52 +296,79 @@ def as_array(
 
 # %% ../../nbs/api/10_activations.ipynb #3baded4b
 def collect_activations(
-    model,             # the network: torch module, compiled or not, HF models too
-    loader,            # an iterable of batches (x, y), or dicts with their labels and attention_mask
-    layers=None,       # names, globs, modules, "input"; None: layer_names(model)
+    model,  # the network: torch module, compiled or not, HF models too
+    loader,  # an iterable of batches (x, y), or dicts with their labels and attention_mask
+    layers=None,  # names, globs, modules, "input"; None: layer_names(model)
     *,
-    dtype=None,        # of the features, e.g. "float16"; None: as the layers give them
-    pool=None,         # averages kept along each spatial axis of pictures and signals
-    tokens=None,       # "mean" or "first" for outputs (B, T, d); with an attention mask "mean" is the default
-    max_features=None, # layers with more features are reduced to this many
-    reduce="projection", # how: "projection" (random, seeded) or "svd" (truncated, streamed)
-    random_state=0,    # seed of the projection, the same for every layer
-    folder=None,       # write each layer to folder/<layer>.npy instead of memory
-    n_samples=None,    # samples expected, for loaders that cannot say; more may come
-    device=None,       # where the model is; None: found from its parameters
+    dtype=None,  # of the features, e.g. "float16"; None: as the layers give them
+    pool=None,  # averages kept along each spatial axis of pictures and signals
+    tokens=None,  # "mean" or "first" for outputs (B, T, d); with an attention mask "mean" is the default
+    max_features=None,  # layers with more features are reduced to this many
+    reduce="projection",  # how: "projection" (random, seeded) or "svd" (truncated, streamed)
+    random_state=0,  # seed of the projection, the same for every layer
+    folder=None,  # write each layer to folder/<layer>.npy instead of memory
+    n_samples=None,  # samples expected, for loaders that cannot say; more may come
+    device=None,  # where the model is; None: found from its parameters
 ):
     "Activations of all chosen layers, labels and logits in ONE forward pass, rows in the loader's own order."
-    if reduce not in REDUCERS: raise ValueError(f"expected reduce to be one of {', '.join(REDUCERS)}, got {reduce!r}")
+    if reduce not in REDUCERS:
+        raise ValueError(f"expected reduce to be one of {', '.join(REDUCERS)}, got {reduce!r}")
     names, model = choose_layers(model, layers), plain_model(model)
     n_samples = n_samples if n_samples is not None else n_loader_samples(loader)
-    buffers, reducers = {name: RowBuffer(n_samples, dtype=dtype, file=_layer_file(folder, name)) for name in names}, {}
-    labels, logits, device, mask = RowBuffer(n_samples), RowBuffer(n_samples), device or model_device(model), None
-    def read(output): return as_array(feature_rows(output_tensor(output), mask=mask, tokens=tokens, pool=pool)).copy()
+    buffers, reducers = (
+        {name: RowBuffer(n_samples, dtype=dtype, file=_layer_file(folder, name)) for name in names},
+        {},
+    )
+    labels, logits, device, mask = (
+        RowBuffer(n_samples),
+        RowBuffer(n_samples),
+        device or model_device(model),
+        None,
+    )
+
+    def read(output):
+        return as_array(feature_rows(output_tensor(output), mask=mask, tokens=tokens, pool=pool)).copy()
+
     with evaluation(model), layer_outputs(model, names, read) as outputs:
         for batch in loader:
             mask = split_batch(batch)[1].get("attention_mask")
             output, y = call_model(model, batch, device)
             labels.append(as_array(y))
-            if logits_of(output) is not None: logits.append(as_array(logits_of(output)))
+            if logits_of(output) is not None:
+                logits.append(as_array(logits_of(output)))
             for name in names:
                 rows = _rows_of(outputs, name, len(y))
                 buffers[name].append(*_reduced(rows, name, reducers, max_features, reduce, random_state))
             outputs.clear()
-    if not labels.filled: raise ValueError("expected a loader with at least one batch, got none")
-    return Activations({name: buffer.rows() for name, buffer in buffers.items()}, labels.rows(), logits.rows())
+    if not labels.filled:
+        raise ValueError("expected a loader with at least one batch, got none")
+    return Activations(
+        {name: buffer.rows() for name, buffer in buffers.items()}, labels.rows(), logits.rows()
+    )
+
 
 def _rows_of(outputs, name, n_samples):
-    if name not in outputs: raise ValueError(f"layer {name!r} was not called in the forward pass (its parent uses its weights directly?): choose its parent")
-    if len(outputs[name]) != n_samples: raise ValueError(f"expected layer {name!r} to have one row a sample ({n_samples}), got {len(outputs[name])}")
+    if name not in outputs:
+        raise ValueError(
+            f"layer {name!r} was not called in the forward pass (its parent uses its weights directly?): choose its parent"
+        )
+    if len(outputs[name]) != n_samples:
+        raise ValueError(
+            f"expected layer {name!r} to have one row a sample ({n_samples}), got {len(outputs[name])}"
+        )
     return outputs[name]
 
+
 def _layer_file(folder, name):
-    if folder is None: return None
+    if folder is None:
+        return None
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder) / f"{name}.npy"
 
+
 def _reduced(rows, name, reducers, max_features, reduce, random_state):
     "The rows with at most max_features columns, and the rotation that earlier rows need (or None)."
-    if max_features is None or rows.shape[1] <= max_features: return rows, None
+    if max_features is None or rows.shape[1] <= max_features:
+        return rows, None
     reducer = reducers.setdefault(name, REDUCERS[reduce](max_features, random_state))
     return reducer(np.asarray(rows, np.float32)).astype(rows.dtype), reducer.rotation

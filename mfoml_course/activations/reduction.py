@@ -11,78 +11,114 @@ import numpy as np
 # %% ../../nbs/api/10_activations/reduction.ipynb #23f403fb
 class RandomProjection:
     "x -> x R with R of d x max_features sparse random signs; keeps squared distances in expectation."
-    rotation = None # earlier rows stay as they are
-    def __init__(self,
-        max_features: int, # columns kept
-        random_state: int, # seed of R
+
+    rotation = None  # earlier rows stay as they are
+
+    def __init__(
+        self,
+        max_features: int,  # columns kept
+        random_state: int,  # seed of R
     ):
         self.max_features, self.random_state, self.matrix = max_features, random_state, None
 
-    def __call__(self, rows): # (B, d) -> (B, max_features)
+    def __call__(self, rows):  # (B, d) -> (B, max_features)
         if self.matrix is None:
             from scipy.sparse import random_array
+
             rng, shape = np.random.default_rng(self.random_state), (rows.shape[1], self.max_features)
-            signs = random_array(shape, density=1 / 3, format="csc", rng=rng, dtype=np.float32,
-                                 data_sampler=lambda size: rng.choice(np.float32([-1, 1]), size))
+            signs = random_array(
+                shape,
+                density=1 / 3,
+                format="csc",
+                rng=rng,
+                dtype=np.float32,
+                data_sampler=lambda size: rng.choice(np.float32([-1, 1]), size),
+            )
             self.matrix = signs * np.float32(np.sqrt(3 / self.max_features))
         return np.asarray(rows @ self.matrix)
 
 # %% ../../nbs/api/10_activations/reduction.ipynb #59becaaa
 class StreamingSVD:
     "Scores on the leading max_features right singular vectors of all rows seen, one batch at a time."
-    def __init__(self,
-        max_features: int, # directions kept
-        random_state: int, # unused: the result is determined by the rows
-    ):
-        self.max_features, self.directions, self.singular_values, self.rotation = max_features, None, None, None
 
-    def __call__(self, rows): # (B, d) -> (B, max_features); then `rotation` (max_features, max_features) turns the earlier rows
+    def __init__(
+        self,
+        max_features: int,  # directions kept
+        random_state: int,  # unused: the result is determined by the rows
+    ):
+        self.max_features, self.directions, self.singular_values, self.rotation = (
+            max_features,
+            None,
+            None,
+            None,
+        )
+
+    def __call__(
+        self, rows
+    ):  # (B, d) -> (B, max_features); then `rotation` (max_features, max_features) turns the earlier rows
         old = np.zeros((self.max_features, rows.shape[1])) if self.directions is None else self.directions
         size = np.zeros(self.max_features) if self.directions is None else self.singular_values
         _, s, v = np.linalg.svd(np.vstack([size[:, None] * old, rows]), full_matrices=False)
-        self.directions, self.singular_values = v[:self.max_features], s[:self.max_features]
+        self.directions, self.singular_values = v[: self.max_features], s[: self.max_features]
         self.rotation = old @ self.directions.T
         return rows @ self.directions.T
+
 
 REDUCERS = {"projection": RandomProjection, "svd": StreamingSVD}
 
 # %% ../../nbs/api/10_activations/reduction.ipynb #c6b0c437
 class RowBuffer:
     "Rows written one batch after another into one array, preallocated where the number of rows is known."
-    def __init__(self,
-        n_samples=None, # rows expected; None: the array grows
+
+    def __init__(
+        self,
+        n_samples=None,  # rows expected; None: the array grows
         *,
-        dtype=None,     # numpy dtype; None: that of the first rows
-        file=None,      # .npy file to write to instead of memory; needs n_samples
+        dtype=None,  # numpy dtype; None: that of the first rows
+        file=None,  # .npy file to write to instead of memory; needs n_samples
     ):
         self.n_samples, self.dtype, self.file, self.array, self.filled = n_samples, dtype, file, None, 0
 
-    def append(self, rows, rotation=None): # (B, d)
+    def append(self, rows, rotation=None):  # (B, d)
         end, dtype = self.filled + len(rows), self.dtype or rows.dtype
-        if self.array is None: self.array = self._allocate((self.n_samples or 0, *rows.shape[1:]), dtype)
+        if self.array is None:
+            self.array = self._allocate((self.n_samples or 0, *rows.shape[1:]), dtype)
         if rows.shape[1:] != self.array.shape[1:]:
-            raise ValueError(f"expected every batch to have rows of shape {self.array.shape[1:]}, got {rows.shape[1:]}: pool the spatial axes, or pass an attention_mask?")
-        if end > len(self.array): self._grow(end)
-        if rotation is not None: self._rotate(rotation)
-        self.array[self.filled:end], self.filled = rows, end
+            raise ValueError(
+                f"expected every batch to have rows of shape {self.array.shape[1:]}, got {rows.shape[1:]}: pool the spatial axes, or pass an attention_mask?"
+            )
+        if end > len(self.array):
+            self._grow(end)
+        if rotation is not None:
+            self._rotate(rotation)
+        self.array[self.filled : end], self.filled = rows, end
 
     def _allocate(self, shape, dtype):
-        if self.file is None: return np.empty(shape, dtype)
-        if self.n_samples is None: raise ValueError("expected a loader of known length, or n_samples=, to write features to a file")
+        if self.file is None:
+            return np.empty(shape, dtype)
+        if self.n_samples is None:
+            raise ValueError("expected a loader of known length, or n_samples=, to write features to a file")
         return np.lib.format.open_memmap(self.file, mode="w+", dtype=dtype, shape=shape)
 
-    def _rotate(self, rotation, n_rows=1024): # a slice at a time: a temporary of the whole would double the memory
+    def _rotate(
+        self, rotation, n_rows=1024
+    ):  # a slice at a time: a temporary of the whole would double the memory
         for start in range(0, self.filled, n_rows):
-            rows = self.array[start:min(start + n_rows, self.filled)]
+            rows = self.array[start : min(start + n_rows, self.filled)]
             rows[:] = rows @ rotation
 
     def _grow(self, n_rows):
-        if self.file is not None: raise ValueError(f"expected at most {len(self.array)} samples, the loader gave {n_rows}: pass n_samples=?")
+        if self.file is not None:
+            raise ValueError(
+                f"expected at most {len(self.array)} samples, the loader gave {n_rows}: pass n_samples=?"
+            )
         self.array.resize((max(n_rows, int(1.1 * len(self.array))), *self.array.shape[1:]), refcheck=False)
 
-    def rows(self): # (n_samples, d)
+    def rows(self):  # (n_samples, d)
         "The array of the rows written, and no more; None if there were none."
-        if self.array is None: return None
-        if self.file is not None: return self.array[:self.filled]
+        if self.array is None:
+            return None
+        if self.file is not None:
+            return self.array[: self.filled]
         self.array.resize((self.filled, *self.array.shape[1:]), refcheck=False)
         return self.array

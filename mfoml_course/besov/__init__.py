@@ -12,147 +12,195 @@ import numpy as np
 from .decay import scale_index, tail_index, zipf_index
 from .pairs import complete_window, cut_noise, parent_depths, sibling_pairs
 from ..sparsity import log_sparsity, log_sparsity_slope, sparsity
-from ..wavelets import Wavelets, affine_basis, forest_wavelets, label_array, tree_bags, wavelet_norms
+from mfoml_course.wavelets import (
+    Wavelets,
+    affine_basis,
+    forest_wavelets,
+    label_array,
+    tree_bags,
+    wavelet_norms,
+)
 
 # %% ../../nbs/api/06_besov.ipynb #8382bd2f
 @dataclass(frozen=True)
 class SmoothnessIndex:
     "A measured critical Besov index."
-    alpha: float     # alpha*; inf or nan where saturated, -1/2 for pure noise
-    tau: float       # tau* = 1/(alpha + 1/2)
-    low: float       # lower end: the lowest of the three estimators, or of the interval
-    high: float      # upper end
-    method: str      # which estimator
+
+    alpha: float  # alpha*; inf or nan where saturated, -1/2 for pure noise
+    tau: float  # tau* = 1/(alpha + 1/2)
+    low: float  # lower end: the lowest of the three estimators, or of the interval
+    high: float  # upper end
+    method: str  # which estimator
     saturated: bool  # True: too few wavelets for any law
-    details: dict = field(default_factory=dict) # "tail", "zipf", "scale", "n_nonzero", "noise", "reason", ...
+    details: dict = field(
+        default_factory=dict
+    )  # "tail", "zipf", "scale", "n_nonzero", "noise", "reason", ...
+
 
 METHODS = ("consensus", "tail", "zipf", "scale", "angle", "norms")
 MIN_WAVELETS = 50  # non-zero wavelets a tree below which no law is fitted
 
-def _tau_of(alpha): # float -> float
+
+def _tau_of(alpha):  # float -> float
     "1/(alpha + 1/2): inf at -1/2, 0 at inf."
-    if np.isnan(alpha): return np.nan
-    return np.inf if alpha <= -.5 else 0. if np.isinf(alpha) else 1/(alpha + .5)
+    if np.isnan(alpha):
+        return np.nan
+    return np.inf if alpha <= -0.5 else 0.0 if np.isinf(alpha) else 1 / (alpha + 0.5)
 
 # %% ../../nbs/api/06_besov.ipynb #52398ca5
 def tau_angles(
-    norms: np.ndarray, # (n_wavelets,)
-    taus: np.ndarray, *, # (n_taus,) in (0, 2)
+    norms: np.ndarray,  # (n_wavelets,)
+    taus: np.ndarray,  # (n_taus,) in (0, 2)
+    *,
     n_trees: int,
-) -> np.ndarray: # (n_taus,) degrees above -90
+) -> np.ndarray:  # (n_taus,) degrees above -90
     "Angle of the derivative of N_tau, measured from the vertical, norms scaled to unit energy a tree."
     taus = np.asarray(taus)
     if taus.ndim != 1 or not len(taus) or not ((taus > 0) & (taus < 2)).all():
         raise ValueError("expected taus as a list of numbers strictly between 0 and p = 2")
     unit = norms / norms.max()
     unit = unit / np.sqrt((unit**2).sum() / n_trees)
-    slope = log_sparsity_slope(unit, taus, n_trees=n_trees)   # log |N'|
+    slope = log_sparsity_slope(unit, taus, n_trees=n_trees)  # log |N'|
     with np.errstate(over="ignore"):
         return np.degrees(np.arctan(np.exp(-slope)))
 
+
 def angle_tau(
-    norms: np.ndarray, *,    # (n_wavelets,)
+    norms: np.ndarray,  # (n_wavelets,)
+    *,
     n_trees: int,
-    taus: np.ndarray | None = None, # (n_taus,) in (0, 2); default 400 equally spaced
-    eps_low: float = .1,     # degrees
-    eps_high: float = .4,    # degrees
-) -> float: # tau*
+    taus: np.ndarray | None = None,  # (n_taus,) in (0, 2); default 400 equally spaced
+    eps_low: float = 0.1,  # degrees
+    eps_high: float = 0.4,  # degrees
+) -> float:  # tau*
     "The lecture's tau*: mean of the tau whose angle lies in [eps_low, eps_high] above the vertical."
-    if not 0 <= eps_low < eps_high: raise ValueError(f"expected 0 <= eps_low < eps_high in degrees, got {eps_low} and {eps_high}")
-    taus = np.arange(1, 401) * 2/401 if taus is None else np.asarray(taus, dtype=float)
+    if not 0 <= eps_low < eps_high:
+        raise ValueError(f"expected 0 <= eps_low < eps_high in degrees, got {eps_low} and {eps_high}")
+    taus = np.arange(1, 401) * 2 / 401 if taus is None else np.asarray(taus, dtype=float)
     angles = tau_angles(norms, taus, n_trees=n_trees)
     chosen = (angles >= eps_low) & (angles <= eps_high)
     if not chosen.any():
-        nearest = angles[np.argmin(np.abs(angles - (eps_low + eps_high)/2))]
-        raise ValueError(f"no angle lies between eps_low = {eps_low} and eps_high = {eps_high} degrees above -90: "
-                         f"the closest is {nearest:.3g}; widen them or use more taus")
+        nearest = angles[np.argmin(np.abs(angles - (eps_low + eps_high) / 2))]
+        raise ValueError(
+            f"no angle lies between eps_low = {eps_low} and eps_high = {eps_high} degrees above -90: "
+            f"the closest is {nearest:.3g}; widen them or use more taus"
+        )
     return float(taus[chosen].mean())
 
 # %% ../../nbs/api/06_besov.ipynb #0cd8cbca
-def _stopped_early(wavelets): # Wavelets -> bool
+def _stopped_early(wavelets):  # Wavelets -> bool
     "Whether most trees have a large leaf above their deepest level: growth ended there by itself."
-    leaf = ~np.isin(wavelets.tree + 1j*wavelets.node, wavelets.tree + 1j*wavelets.parent)  # (tree, node) as one number
+    leaf = ~np.isin(
+        wavelets.tree + 1j * wavelets.node, wavelets.tree + 1j * wavelets.parent
+    )  # (tree, node) as one number
     depth = parent_depths(wavelets.tree, wavelets.node, wavelets.parent)
     deepest = np.zeros(wavelets.n_trees, int)
     np.maximum.at(deepest, wavelets.tree, depth)
-    large = wavelets.n_samples >= 2*wavelets.n_samples.min()
+    large = wavelets.n_samples >= 2 * wavelets.n_samples.min()
     early = leaf & large & (depth < deepest[wavelets.tree])
-    return len(np.unique(wavelets.tree[early])) > wavelets.n_trees/2
+    return len(np.unique(wavelets.tree[early])) > wavelets.n_trees / 2
 
-def _saturation(wavelets, pairs, n_nonzero, residual): # -> (alpha, reason) or None
+
+def _saturation(wavelets, pairs, n_nonzero, residual):  # -> (alpha, reason) or None
     "The verdict on a forest with too few wavelets."
-    if n_nonzero >= MIN_WAVELETS: return None
+    if n_nonzero >= MIN_WAVELETS:
+        return None
     few = f"{n_nonzero:.3g} non-zero wavelets a tree, fewer than {MIN_WAVELETS}: "
     done = _stopped_early(wavelets) if residual is None else residual <= 1e-9
-    if done and pairs.n_root >= 4 * (n_nonzero/2 + 1): return np.inf, few + "a finite sum, nothing left to approximate"
+    if done and pairs.n_root >= 4 * (n_nonzero / 2 + 1):
+        return np.inf, few + "a finite sum, nothing left to approximate"
     return np.nan, few + "too few to measure a decay"
 
 # %% ../../nbs/api/06_besov.ipynb #915633df
-def _three(pairs, cutoff, leaves): # -> dict of the three estimates, Window
+def _three(pairs, cutoff, leaves):  # -> dict of the three estimates, Window
     "tail, zipf and scale on the complete window, noise cut off if asked."
     cut = cut_noise if cutoff else (lambda window: window)
     by_size = cut(complete_window(pairs, leaves=3 if leaves is None else leaves))
     by_scale = cut(complete_window(pairs, leaves=4 if leaves is None else leaves))
-    if by_size.pure_noise: return dict(tail=-.5, zipf=-.5, scale=-.5), by_size
+    if by_size.pure_noise:
+        return dict(tail=-0.5, zipf=-0.5, scale=-0.5), by_size
     found = dict(tail=tail_index(by_size), zipf=zipf_index(by_size), scale=scale_index(by_scale))
     return {k: round(v, 6) for k, v in found.items()}, by_size  # further digits are rounding of the labels
 
-def _reason(window): # Window -> str
+
+def _reason(window):  # Window -> str
     "What to know about the answer; empty when all is well."
-    if window.pure_noise: return "the norms do not decay with scale: pure noise as far as this sample shows"
-    if window.noisy and window.crossover < 5: return "label noise, little is left above it: not to be trusted"
+    if window.pure_noise:
+        return "the norms do not decay with scale: pure noise as far as this sample shows"
+    if window.noisy and window.crossover < 5:
+        return "label noise, little is left above it: not to be trusted"
     return "label noise: scales beyond the crossover were cut off" if window.noisy else ""
 
 # %% ../../nbs/api/06_besov.ipynb #f51d3b5d
 def smoothness_index(
-    wavelets: Wavelets, *,          # of any forest
-    method: str = "consensus",      # one of METHODS
-    cutoff: bool = True,            # look for label noise and leave out what it has spoiled
+    wavelets: Wavelets,  # of any forest
+    *,
+    method: str = "consensus",  # one of METHODS
+    cutoff: bool = True,  # look for label noise and leave out what it has spoiled
     residual: float | None = None,  # fraction of the label variance the trees leave unexplained, if known
-    leaves: float | None = None,    # smallest node used, in leaves; default 3 (ranks) and 4 (scales); 0 for exact sums
-    alpha: float = 1.,              # the fixed index of method "norms"
-    **angle,                        # taus, eps_low, eps_high of method "angle"
+    leaves: float
+    | None = None,  # smallest node used, in leaves; default 3 (ranks) and 4 (scales); 0 for exact sums
+    alpha: float = 1.0,  # the fixed index of method "norms"
+    **angle,  # taus, eps_low, eps_high of method "angle"
 ) -> SmoothnessIndex:
     "The critical Besov index alpha* of the function behind a forest (p = 2)."
-    if method not in METHODS: raise ValueError(f"expected method in {METHODS}, got {method!r}")
-    if angle and method != "angle": raise ValueError(f"{sorted(angle)} belong to method 'angle', got method {method!r}")
+    if method not in METHODS:
+        raise ValueError(f"expected method in {METHODS}, got {method!r}")
+    if angle and method != "angle":
+        raise ValueError(f"{sorted(angle)} belong to method 'angle', got method {method!r}")
     pairs, norms = sibling_pairs(wavelets), wavelet_norms(wavelets)
-    if method == "norms": return _fixed_index(norms, wavelets.n_trees, alpha)
+    if method == "norms":
+        return _fixed_index(norms, wavelets.n_trees, alpha)
     n_nonzero = float((norms > 0).sum() / wavelets.n_trees)
     details = dict(n_nonzero=n_nonzero, noise=False, reason="")
     if verdict := _saturation(wavelets, pairs, n_nonzero, residual):
         return _index(verdict[0], method, True, verdict[0], verdict[0], **{**details, "reason": verdict[1]})
     if method == "angle":
-        return _index(1/angle_tau(norms, n_trees=wavelets.n_trees, **angle) - .5, method, **details)
+        return _index(1 / angle_tau(norms, n_trees=wavelets.n_trees, **angle) - 0.5, method, **details)
     found, window = _three(pairs, cutoff, leaves)
-    details.update(found, noise=window.noisy, crossover=float(window.crossover), finest=float(window.finest), reason=_reason(window))
+    details.update(
+        found,
+        noise=window.noisy,
+        crossover=float(window.crossover),
+        finest=float(window.finest),
+        reason=_reason(window),
+    )
     known = [v for v in found.values() if not np.isnan(v)]
     value = found[method] if method != "consensus" else float(np.median(known)) if known else np.nan
     return _index(value, method, False, min(known, default=np.nan), max(known, default=np.nan), **details)
 
+
 def _index(alpha, method, saturated=False, low=np.nan, high=np.nan, **details):
     "A SmoothnessIndex with its tau."
-    return SmoothnessIndex(float(alpha), float(_tau_of(alpha)), float(low), float(high), method, saturated, details)
+    return SmoothnessIndex(
+        float(alpha), float(_tau_of(alpha)), float(low), float(high), method, saturated, details
+    )
+
 
 def _fixed_index(norms, n_trees, alpha):
     "N_tau at the tau of a fixed alpha: Index vs. Norms in the lecture."
-    if not alpha > -.5: raise ValueError(f"expected alpha > -1/2, got {alpha}")
+    if not alpha > -0.5:
+        raise ValueError(f"expected alpha > -1/2, got {alpha}")
     tau = _tau_of(alpha)
     log_n, n = log_sparsity(norms, tau, n_trees=n_trees), sparsity(norms, tau, n_trees=n_trees)
     return _index(alpha, "norms", log_sparsity=float(log_n), sparsity=float(n))
 
 # %% ../../nbs/api/06_besov.ipynb #398de426
-FLOOR = .04  # uncertainty of a slope an octave that no refit shows
+FLOOR = 0.04  # uncertainty of a slope an octave that no refit shows
 
-def _refit(forest, X, y, rng): # -> a fitted clone on a random half
+
+def _refit(forest, X, y, rng):  # -> a fitted clone on a random half
     "The same forest grown on half of the samples, drawn without replacement."
     from sklearn.base import clone
-    half = rng.choice(len(X), len(X)//2, replace=False)
+
+    half = rng.choice(len(X), len(X) // 2, replace=False)
     new = clone(forest)
-    if "random_state" in new.get_params(): new.set_params(random_state=int(rng.integers(2**31)))
+    if "random_state" in new.get_params():
+        new.set_params(random_state=int(rng.integers(2**31)))
     return new.fit(X[half], y[half])
 
-def _wavelets_of(forest): # -> Wavelets
+
+def _wavelets_of(forest):  # -> Wavelets
     "The forest's own wavelets if it keeps them."
     own = getattr(forest, "wavelets_", None)
     return forest_wavelets(forest) if own is None else own
@@ -160,71 +208,99 @@ def _wavelets_of(forest): # -> Wavelets
 # %% ../../nbs/api/06_besov.ipynb #240b4d7b
 def unexplained_fraction(
     wavelets: Wavelets,
-    bags: list[np.ndarray], # rows of X in each tree's bag
-    X: np.ndarray,          # (n_samples, n_features) the training samples
-    Y: np.ndarray,          # (n_samples, n_outputs) the training labels, classes as vertices of the simplex
-) -> float: # in [0, 1]; 0 for constant labels
+    bags: list[np.ndarray],  # rows of X in each tree's bag
+    X: np.ndarray,  # (n_samples, n_features) the training samples
+    Y: np.ndarray,  # (n_samples, n_outputs) the training labels, classes as vertices of the simplex
+) -> float:  # in [0, 1]; 0 for constant labels
     "Mean over the trees of the residual of their own bag, as a fraction of its variance."
-    explained = np.bincount(wavelets.tree, wavelet_norms(wavelets)**2, wavelets.n_trees)
+    explained = np.bincount(wavelets.tree, wavelet_norms(wavelets) ** 2, wavelets.n_trees)
     basis, left = affine_basis(wavelets, X) if wavelets.order == 2 else None, []
     for number, bag in enumerate(bags):
         root = wavelets.root_mean[number] if basis is None else basis[bag] @ wavelets.affine.root[number]
-        variance, beyond_root = Y[bag].var(axis=0).sum(), ((Y[bag] - root)**2).sum(axis=1).mean()
-        left.append(max(beyond_root - explained[number], 0.) / variance if variance > 0 else 0.)
-    return float(min(np.mean(left), 1.))
+        variance, beyond_root = Y[bag].var(axis=0).sum(), ((Y[bag] - root) ** 2).sum(axis=1).mean()
+        left.append(max(beyond_root - explained[number], 0.0) / variance if variance > 0 else 0.0)
+    return float(min(np.mean(left), 1.0))
+
 
 def unexplained_variance(
-    forest,               # a fitted forest (not boosted)
-    X: np.ndarray,        # (n_samples, n_features) its training samples
-    y: np.ndarray,        # (n_samples,) or (n_samples, n_outputs) their labels
-    wavelets: Wavelets,   # of that forest
-) -> float: # in [0, 1]
+    forest,  # a fitted forest (not boosted)
+    X: np.ndarray,  # (n_samples, n_features) its training samples
+    y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) their labels
+    wavelets: Wavelets,  # of that forest
+) -> float:  # in [0, 1]
     "The unexplained fraction of a forest's own training labels."
-    return unexplained_fraction(wavelets, tree_bags(forest, len(X), wavelets.n_trees), np.asarray(X, float), label_array(forest, y, len(X)))
+    return unexplained_fraction(
+        wavelets,
+        tree_bags(forest, len(X), wavelets.n_trees),
+        np.asarray(X, float),
+        label_array(forest, y, len(X)),
+    )
 
 # %% ../../nbs/api/06_besov.ipynb #bd681cd4
-def _normal_quantile(q): # float -> float
+def _normal_quantile(q):  # float -> float
     "Inverse of the standard normal distribution."
     from statistics import NormalDist
+
     return NormalDist().inv_cdf(q)
 
+
 def smoothness_interval(
-    forest,                     # a fitted forest of scikit-learn or of ours
-    X: np.ndarray,              # (n_samples, n_features) its training samples
-    y: np.ndarray, *,           # (n_samples,) or (n_samples, n_outputs) their labels
-    confidence: float = .95,    # in (0, 1)
+    forest,  # a fitted forest of scikit-learn or of ours
+    X: np.ndarray,  # (n_samples, n_features) its training samples
+    y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) their labels
+    *,
+    confidence: float = 0.95,  # in (0, 1)
     method: str = "consensus",  # "consensus", "tail", "zipf" or "scale"
-    n_refits: int = 6,          # forests grown on halves of the data
-    random_state=None,          # seed or numpy Generator
-    **options,                  # cutoff and leaves of `smoothness_index`
+    n_refits: int = 6,  # forests grown on halves of the data
+    random_state=None,  # seed or numpy Generator
+    **options,  # cutoff and leaves of `smoothness_index`
 ) -> SmoothnessIndex:
     "The index with an interval from refits on halves of the data, widened by the spread of the estimators."
     X, y = np.asarray(X), np.asarray(y)
     _check_interval(X, y, confidence, method, n_refits)
     wavelets, rng = _wavelets_of(forest), np.random.default_rng(random_state)
-    is_mean = np.allclose(wavelets.tree_weight, 1/wavelets.n_trees) and not np.any(wavelets.offset)
+    is_mean = np.allclose(wavelets.tree_weight, 1 / wavelets.n_trees) and not np.any(wavelets.offset)
     residual = unexplained_variance(forest, X, y, wavelets) if is_mean else None
     index = smoothness_index(wavelets, method=method, residual=residual, **options)
-    if index.saturated or not np.isfinite(index.alpha): return replace(index, low=index.alpha, high=index.alpha)
+    if index.saturated or not np.isfinite(index.alpha):
+        return replace(index, low=index.alpha, high=index.alpha)
     halves = [_half_alpha(_refit(forest, X, y, rng), method, options) for _ in range(n_refits)]
     halves = np.array([a for a in halves if np.isfinite(a)])
     three = [index.details[k] for k in ("tail", "zipf", "scale") if np.isfinite(index.details[k])]
-    parts = dict(refits=halves.std(ddof=1) if len(halves) > 1 else 0., drift=abs(index.alpha - halves.mean()) if len(halves) else 0.,
-                 estimators=np.std(three, ddof=1) if len(three) > 1 else 0., floor=FLOOR*(index.alpha + .5))
-    half_width = _normal_quantile((1 + confidence)/2) * np.sqrt(sum(v*v for v in parts.values()))
-    return replace(index, low=float(index.alpha - half_width), high=float(index.alpha + half_width),
-                   details={**index.details, **{k: float(v) for k, v in parts.items()}, "refitted": halves.tolist()})
+    parts = dict(
+        refits=halves.std(ddof=1) if len(halves) > 1 else 0.0,
+        drift=abs(index.alpha - halves.mean()) if len(halves) else 0.0,
+        estimators=np.std(three, ddof=1) if len(three) > 1 else 0.0,
+        floor=FLOOR * (index.alpha + 0.5),
+    )
+    half_width = _normal_quantile((1 + confidence) / 2) * np.sqrt(sum(v * v for v in parts.values()))
+    return replace(
+        index,
+        low=float(index.alpha - half_width),
+        high=float(index.alpha + half_width),
+        details={**index.details, **{k: float(v) for k, v in parts.items()}, "refitted": halves.tolist()},
+    )
 
-def _half_alpha(forest, method, options): # -> float
+
+def _half_alpha(forest, method, options):  # -> float
     "Index of a refit; nan if it cannot be had."
-    try: return smoothness_index(_wavelets_of(forest), method=method, **options).alpha
-    except ValueError: return np.nan
+    try:
+        return smoothness_index(_wavelets_of(forest), method=method, **options).alpha
+    except ValueError:
+        return np.nan
+
 
 def _check_interval(X, y, confidence, method, n_refits):
     "Named errors of `smoothness_interval`."
-    if X.ndim != 2: raise ValueError(f"expected X of shape (n_samples, n_features), got {X.shape}")
-    if len(X) != len(y): raise ValueError(f"expected X and y of the same length, got {len(X)} and {len(y)}")
-    if len(X) < 20: raise ValueError(f"expected at least 20 samples to refit on halves, got {len(X)}")
-    if not 0 < confidence < 1: raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence}")
-    if method not in METHODS[:4]: raise ValueError(f"expected method in {METHODS[:4]} for an interval, got {method!r}")
-    if n_refits < 2: raise ValueError(f"expected n_refits >= 2, got {n_refits}")
+    if X.ndim != 2:
+        raise ValueError(f"expected X of shape (n_samples, n_features), got {X.shape}")
+    if len(X) != len(y):
+        raise ValueError(f"expected X and y of the same length, got {len(X)} and {len(y)}")
+    if len(X) < 20:
+        raise ValueError(f"expected at least 20 samples to refit on halves, got {len(X)}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence}")
+    if method not in METHODS[:4]:
+        raise ValueError(f"expected method in {METHODS[:4]} for an interval, got {method!r}")
+    if n_refits < 2:
+        raise ValueError(f"expected n_refits >= 2, got {n_refits}")

@@ -12,46 +12,51 @@ import numpy as np
 from .pairs import Window, scale_bins
 
 # %% ../../nbs/api/06_besov/decay.ipynb #b130bd85
-FIRST_RANK = 4   # ranks a tree that are left out: the coarsest wavelets obey no law yet
-SHORT = 8        # but no more than one in so many
+FIRST_RANK = 4  # ranks a tree that are left out: the coarsest wavelets obey no law yet
+SHORT = 8  # but no more than one in so many
 
-def _first_rank(window): # -> float
+
+def _first_rank(window):  # -> float
     "How many of the largest complete norms are left out."
-    return min(FIRST_RANK*window.pairs.n_trees, len(window.by_size)/SHORT)
+    return min(FIRST_RANK * window.pairs.n_trees, len(window.by_size) / SHORT)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #b9d2a697
 FEWEST_RANKS = 3  # that a slope needs
-EQUAL = 1e-9      # norms whose logarithms lie nearer to their mean than this are equal
+EQUAL = 1e-9  # norms whose logarithms lie nearer to their mean than this are equal
+
 
 def zipf_index(
-    window: Window, # norms of complete size
-) -> float: # alpha; -1/2 for equal norms, nan for fewer than three
+    window: Window,  # norms of complete size
+) -> float:  # alpha; -1/2 for equal norms, nan for fewer than three
     "Index from the sorted norms: regression of log rank on log norm, all ranks alike."
     start = int(_first_rank(window))
     log_norm = window.by_size[start:]
     if len(log_norm) < FEWEST_RANKS:
         return np.nan
     edge = np.arange(start, start + len(log_norm) + 1)
-    mean_log = np.diff(edge*np.log(np.maximum(edge, 1)))  # over each rank, plus 1
+    mean_log = np.diff(edge * np.log(np.maximum(edge, 1)))  # over each rank, plus 1
     y = log_norm - log_norm.mean()
     if y.max() < EQUAL:
-        return -.5
-    return float(-(y @ y)/(mean_log @ y) - .5)
+        return -0.5
+    return float(-(y @ y) / (mean_log @ y) - 0.5)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #c4513b61
-def _tail_misfit(log_energy, rank, n_ranks, weight, alpha): # (n,), (n,), float, (n,), (k,) -> (k,)
+def _tail_misfit(log_energy, rank, n_ranks, weight, alpha):  # (n,), (n,), float, (n,), (k,) -> (k,)
     "Weighted variance of log energy minus log of the truncated power sum."
-    from scipy.special import exprel           # (e^x - 1)/x
-    span, a = np.log((n_ranks + .5) / (rank + .5)), alpha[:, None]
-    model = np.log(span * exprel(-2*a*span)) - 2*a*np.log(rank + .5)  # (k, n)
+    from scipy.special import exprel  # (e^x - 1)/x
+
+    span, a = np.log((n_ranks + 0.5) / (rank + 0.5)), alpha[:, None]
+    model = np.log(span * exprel(-2 * a * span)) - 2 * a * np.log(rank + 0.5)  # (k, n)
     residual = log_energy - model
     residual -= (residual @ weight)[:, None]
     return residual**2 @ weight
 
-ALPHAS = np.r_[np.linspace(-.499, 1.5, 60), np.linspace(1.6, 6, 45)]  # indices that are tried first
+
+ALPHAS = np.r_[np.linspace(-0.499, 1.5, 60), np.linspace(1.6, 6, 45)]  # indices that are tried first
 PASSES, POINTS = 5, 15  # times that the grid is refined around its best point, and by how many points
 
-def _lowest(f, x): # vectorised function, (n,) ascending -> float
+
+def _lowest(f, x):  # vectorised function, (n,) ascending -> float
     "Where f is smallest: on a grid, which is then refined between the neighbours of its best point."
     for _ in range(PASSES):
         best = int(np.argmin(f(x)))
@@ -59,37 +64,39 @@ def _lowest(f, x): # vectorised function, (n,) ascending -> float
     return float(x[np.argmin(f(x))])
 
 # %% ../../nbs/api/06_besov/decay.ipynb #a7a3cf4c
-FEWEST_NORMS = 8   # that a tail needs
-LAST_RANK = .8     # fraction of all norms, beyond which the end of the list rules the sum
-RANKS = 60         # that are compared, equally spaced in the logarithm
-TIE = 1e-7         # logarithms of norms nearer than this are tied
+FEWEST_NORMS = 8  # that a tail needs
+LAST_RANK = 0.8  # fraction of all norms, beyond which the end of the list rules the sum
+RANKS = 60  # that are compared, equally spaced in the logarithm
+TIE = 1e-7  # logarithms of norms nearer than this are tied
+
 
 def tail_index(
-    window: Window, # norms of complete size
-) -> float: # alpha in (-1/2, 6); -1/2 where all is tied, nan for fewer than eight norms
+    window: Window,  # norms of complete size
+) -> float:  # alpha in (-1/2, 6); -1/2 where all is tied, nan for fewer than eight norms
     "Index from the energy beyond the M-th norm, corrected for the finite number of norms."
     log_norm, n_trees = window.by_size, window.pairs.n_trees
     n_norms = len(log_norm)
     if n_norms < FEWEST_NORMS:
         return np.nan
-    rank = np.geomspace(_first_rank(window), LAST_RANK*n_norms, RANKS)
+    rank = np.geomspace(_first_rank(window), LAST_RANK * n_norms, RANKS)
     end = np.searchsorted(-log_norm, TIE - log_norm[rank.astype(int)])  # of the group of ties
     weight, end = rank[end < n_norms], end[end < n_norms]
     if len(np.unique(end)) < FEWEST_RANKS:
-        return -.5
-    log_energy = np.log(np.exp(2*(log_norm - log_norm.max()))[::-1].cumsum()[::-1][end])
-    n_ranks, weight = n_norms/n_trees, weight/weight.sum()
-    return _lowest(lambda alpha: _tail_misfit(log_energy, end/n_trees, n_ranks, weight, alpha), ALPHAS)
+        return -0.5
+    log_energy = np.log(np.exp(2 * (log_norm - log_norm.max()))[::-1].cumsum()[::-1][end])
+    n_ranks, weight = n_norms / n_trees, weight / weight.sum()
+    return _lowest(lambda alpha: _tail_misfit(log_energy, end / n_trees, n_ranks, weight, alpha), ALPHAS)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #4beb71d1
-WOBBLE = .005       # variance of log2 S_l that no number of terms removes
-COARSEST = 1.5      # octaves that start below this scale are left out
+WOBBLE = 0.005  # variance of log2 S_l that no number of terms removes
+COARSEST = 1.5  # octaves that start below this scale are left out
 FEWEST_OCTAVES = 2  # if that many are left
 
+
 def scale_growth(
-    window: Window,   # scales that are complete
-    taus: np.ndarray, # (n_taus,) above 0
-) -> np.ndarray: # (n_taus,) kappa; nan where fewer than two octaves are left
+    window: Window,  # scales that are complete
+    taus: np.ndarray,  # (n_taus,) above 0
+) -> np.ndarray:  # (n_taus,) kappa; nan where fewer than two octaves are left
     "Slope over scale of log2 of the sum of d^tau per octave."
     pairs = window.pairs
     bins, n_bins = scale_bins(pairs.scale, window.end), scale_bins(np.float64(COARSEST), window.end)
@@ -99,23 +106,25 @@ def scale_growth(
     if len(np.unique(bins)) < FEWEST_OCTAVES:
         return np.full(len(taus), np.nan)
     largest = log_norm.max()
-    return np.array([_weighted_growth(bins, np.exp(t*(log_norm - largest)), pairs.n_trees) for t in taus])
+    return np.array([_weighted_growth(bins, np.exp(t * (log_norm - largest)), pairs.n_trees) for t in taus])
 
-def _weighted_growth(bins, terms, n_trees): # (n,) integers, finest 0; (n,) d^tau; int -> float
+
+def _weighted_growth(bins, terms, n_trees):  # (n,) integers, finest 0; (n,) d^tau; int -> float
     "Slope of log2 of the octaves' sums, towards fine scales."
     total, square = np.bincount(bins, terms), np.bincount(bins, terms**2)
     used = square > 0
     total, square = total[used], square[used]
-    weight = 1 / (WOBBLE + n_trees*square / total**2)
+    weight = 1 / (WOBBLE + n_trees * square / total**2)
     x = -np.flatnonzero(used)
     x = x - weight @ x / weight.sum()
-    return (weight*x) @ np.log2(total) / ((weight*x) @ x)
+    return (weight * x) @ np.log2(total) / ((weight * x) @ x)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #2870df9b
-TAUS = np.geomspace(.05, 64, 22)  # that are tried first
-TENTHS = 4                        # times that the interval in which the growth ends is divided by 10
+TAUS = np.geomspace(0.05, 64, 22)  # that are tried first
+TENTHS = 4  # times that the interval in which the growth ends is divided by 10
 
-def _end_of_growth(growth, taus): # vectorised function, (n_taus,) ascending -> alpha
+
+def _end_of_growth(growth, taus):  # vectorised function, (n_taus,) ascending -> alpha
     "Index from the first tau at which a function is no longer positive; nan if it is nan anywhere."
     slope = growth(taus)
     if np.isnan(slope).any():
@@ -123,16 +132,17 @@ def _end_of_growth(growth, taus): # vectorised function, (n_taus,) ascending -> 
     if slope[0] <= 0:
         return np.inf
     if slope.min() > 0:
-        return -.5
+        return -0.5
     for _ in range(TENTHS):
         high = int(np.argmax(slope <= 0))
         taus = np.geomspace(taus[high - 1], taus[high], 11)
         slope = growth(taus)
     high = int(np.argmax(slope <= 0))
-    return float(1/np.sqrt(taus[high - 1]*taus[high]) - .5)
+    return float(1 / np.sqrt(taus[high - 1] * taus[high]) - 0.5)
+
 
 def scale_index(
-    window: Window, # scales that are complete
-) -> float: # alpha; inf if no sum grows, -1/2 if every sum does, nan for fewer than two octaves
+    window: Window,  # scales that are complete
+) -> float:  # alpha; inf if no sum grows, -1/2 if every sum does, nan for fewer than two octaves
     "Index from the first tau at which the sums stop growing with scale."
     return _end_of_growth(lambda taus: scale_growth(window, taus), TAUS)

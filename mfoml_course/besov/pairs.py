@@ -17,32 +17,36 @@ from ..wavelets import Wavelets, wavelet_norms
 @dataclass(frozen=True)
 class SiblingPairs:
     "The non-zero sibling pairs of a forest: one entry a split."
-    log_norm: np.ndarray   # (n_pairs,) natural logarithm of d
-    scale: np.ndarray      # (n_pairs,) l = -log2 of the effective measure
-    n_samples: np.ndarray  # (n_pairs,) effective number of samples, the harmonic mean of the children's times 2
-    depth: np.ndarray      # (n_pairs,) splits between the root and the pair's parent
-    mass: np.ndarray       # (n_pairs,) measure of the parent
+
+    log_norm: np.ndarray  # (n_pairs,) natural logarithm of d
+    scale: np.ndarray  # (n_pairs,) l = -log2 of the effective measure
+    n_samples: (
+        np.ndarray
+    )  # (n_pairs,) effective number of samples, the harmonic mean of the children's times 2
+    depth: np.ndarray  # (n_pairs,) splits between the root and the pair's parent
+    mass: np.ndarray  # (n_pairs,) measure of the parent
     n_trees: int
-    n_root: float          # samples at the root
-    n_leaf: float          # samples in the smallest node
+    n_root: float  # samples at the root
+    n_leaf: float  # samples in the smallest node
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #f7bd2b11
-def _siblings(tree, parent): # (n_wavelets,) each -> (n_pairs, 2)
+def _siblings(tree, parent):  # (n_wavelets,) each -> (n_pairs, 2)
     "The rows of the two children of each split, by tree and parent."
-    family = tree + 1j*parent
+    family = tree + 1j * parent
     rows = np.argsort(family)
     if not np.array_equal(family[rows[::2]], family[rows[1::2]]):
         raise ValueError("expected wavelets of both children of every split")
     return rows.reshape(-1, 2)
 
+
 def parent_depths(
-    tree: np.ndarray,   # (n_wavelets,)
-    node: np.ndarray,   # (n_wavelets,)
-    parent: np.ndarray, # (n_wavelets,)
-) -> np.ndarray: # (n_wavelets,) splits between the root and the node's parent
+    tree: np.ndarray,  # (n_wavelets,)
+    node: np.ndarray,  # (n_wavelets,)
+    parent: np.ndarray,  # (n_wavelets,)
+) -> np.ndarray:  # (n_wavelets,) splits between the root and the node's parent
     "How deep each node's parent lies, by walking down all trees at once."
-    own, above = tree + 1j*node, tree + 1j*parent
-    below_root = np.isin(above, own)          # the parent is not a root
+    own, above = tree + 1j * node, tree + 1j * parent
+    below_root = np.isin(above, own)  # the parent is not a root
     order = np.argsort(own)
     at = order[np.searchsorted(own, above[below_root], sorter=order)]  # rows of those parents
     depth, deeper = np.zeros(len(node), int), below_root.astype(int)
@@ -54,7 +58,8 @@ def parent_depths(
 # %% ../../nbs/api/06_besov/pairs.ipynb #ab051d6c
 ROUNDING = 1e-12  # a pair at most this large, as a fraction of the largest wavelet, is rounding
 
-def _check_norms(norms): # (n_wavelets,)
+
+def _check_norms(norms):  # (n_wavelets,)
     "ValueError where there is no pair to be had."
     if not len(norms):
         raise ValueError("expected at least one wavelet, got none: no tree of the forest has split")
@@ -63,8 +68,9 @@ def _check_norms(norms): # (n_wavelets,)
     if not norms.any():
         raise ValueError("expected a non-zero wavelet, got none: the labels are constant")
 
+
 def sibling_pairs(
-    wavelets: Wavelets, # of any forest, order 1 or 2
+    wavelets: Wavelets,  # of any forest, order 1 or 2
 ) -> SiblingPairs:
     "All pairs with a norm above rounding; raises ValueError where there is none."
     norms = wavelet_norms(wavelets)
@@ -73,40 +79,51 @@ def sibling_pairs(
     log_measure, n = wavelets.log_measure[rows], wavelets.n_samples[rows].astype(float)
     size = np.hypot(*(norms[rows] / norms.max()).T)
     log_h = np.log(4) - np.logaddexp(*-log_measure.T)
-    n_pair = 4*n.prod(axis=1) / n.sum(axis=1)
+    n_pair = 4 * n.prod(axis=1) / n.sum(axis=1)
     depth = parent_depths(wavelets.tree, wavelets.node, wavelets.parent)[rows.min(axis=1)]
     real = (size > ROUNDING) & np.isfinite(log_h)
-    return SiblingPairs(log_norm=np.log(size[real]) + np.log(norms.max()), scale=-log_h[real]/np.log(2),
-                        n_samples=n_pair[real], depth=depth[real], mass=np.exp(log_measure[real]).sum(axis=1),
-                        n_trees=wavelets.n_trees, n_root=n.sum(axis=1).max(), n_leaf=n.min())
+    return SiblingPairs(
+        log_norm=np.log(size[real]) + np.log(norms.max()),
+        scale=-log_h[real] / np.log(2),
+        n_samples=n_pair[real],
+        depth=depth[real],
+        mass=np.exp(log_measure[real]).sum(axis=1),
+        n_trees=wavelets.n_trees,
+        n_root=n.sum(axis=1).max(),
+        n_leaf=n.min(),
+    )
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #b8530da9
 TOUCH = 1e-9  # scales and logarithms of norms nearer than this are the same
 
+
 def scale_bins(
-    scale: np.ndarray, # (n_pairs,)
-    finest: float,     # upper edge of bin 0
-) -> np.ndarray: # (n_pairs,) integers; bin b holds scales in (finest - b - 1, finest - b]
+    scale: np.ndarray,  # (n_pairs,)
+    finest: float,  # upper edge of bin 0
+) -> np.ndarray:  # (n_pairs,) integers; bin b holds scales in (finest - b - 1, finest - b]
     "Bins one octave wide, numbered from the finest; negative beyond it."
     return np.floor(finest - scale + TOUCH).astype(int)
 
+
 def lower_quantile(
-    values: np.ndarray, # (n,)
-    q: float = .5,      # in [0, 1]
-) -> float: # one of the values, so repeating them all changes nothing
+    values: np.ndarray,  # (n,)
+    q: float = 0.5,  # in [0, 1]
+) -> float:  # one of the values, so repeating them all changes nothing
     "The smallest value with at least a fraction q of all at or below it."
     return float(np.quantile(values, q, method="inverted_cdf"))
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #36ad2ae1
-SMALLEST_LEAF = 5   # samples; a smaller leaf counts as one of these
-FEW_LARGE = .05     # share of pairs with enough samples, below which the samples say nothing
-STEP = .5           # octaves between the scales that are tried
-ALWAYS_SHOWN = 4    # scale up to which the trees are taken as complete
-GROWN_OUT = .1      # share of splits on the deepest level, up to which no limit of depth is seen
+SMALLEST_LEAF = 5  # samples; a smaller leaf counts as one of these
+FEW_LARGE = 0.05  # share of pairs with enough samples, below which the samples say nothing
+STEP = 0.5  # octaves between the scales that are tried
+ALWAYS_SHOWN = 4  # scale up to which the trees are taken as complete
+GROWN_OUT = 0.1  # share of splits on the deepest level, up to which no limit of depth is seen
+
 
 def leaf_scale(
-    pairs: SiblingPairs, *,
-    leaves: float, # a pair needs this many times the smallest node's samples, and never fewer than 5 a leaf
+    pairs: SiblingPairs,
+    *,
+    leaves: float,  # a pair needs this many times the smallest node's samples, and never fewer than 5 a leaf
 ) -> float:
     "The scale at which nodes come close to the leaf size; beyond all scales if the samples say nothing."
     n_min = leaves * max(pairs.n_leaf, SMALLEST_LEAF)
@@ -115,22 +132,25 @@ def leaf_scale(
     shift = lower_quantile(pairs.scale - np.log2(pairs.n_root / pairs.n_samples))  # 0 for the samples measure
     return shift + np.log2(pairs.n_root / n_min)
 
-def _hidden_by_depth(pairs, edge): # SiblingPairs, float -> float
+
+def _hidden_by_depth(pairs, edge):  # SiblingPairs, float -> float
     "Measure, summed over trees, of cells whose pairs up to this scale a limit of depth has hidden."
     last = pairs.depth == pairs.depth.max()
     if last.mean() <= GROWN_OUT:
-        return 0.
-    return pairs.mass[last & (pairs.mass >= 2.0**(1 - edge))].sum()
+        return 0.0
+    return pairs.mass[last & (pairs.mass >= 2.0 ** (1 - edge))].sum()
+
 
 def finest_scale(
-    pairs: SiblingPairs, *,
-    leaves: float, # see `leaf_scale`
+    pairs: SiblingPairs,
+    *,
+    leaves: float,  # see `leaf_scale`
 ) -> float:
     "The finest scale on which the leaf size or a limit of depth hides at most a third of the pairs."
     edge, cells = leaf_scale(pairs, leaves=leaves), 2.0**-pairs.scale
     while edge - STEP > ALWAYS_SHOWN:
         shown = cells[scale_bins(pairs.scale, edge) == 0].sum()
-        if shown >= 2*_hidden_by_depth(pairs, edge):
+        if shown >= 2 * _hidden_by_depth(pairs, edge):
             break
         edge -= STEP
     return float(edge)
@@ -139,13 +159,14 @@ def finest_scale(
 @dataclass(frozen=True)
 class Window:
     "The part of the pairs that an estimate may use."
+
     pairs: SiblingPairs
-    finest: float             # finest complete scale
-    floor: float              # natural logarithm of the smallest complete norm
-    crossover: float = np.inf # scale beyond which noise is as large as the function
-    noisy: bool = False       # label noise was found
+    finest: float  # finest complete scale
+    floor: float  # natural logarithm of the smallest complete norm
+    crossover: float = np.inf  # scale beyond which noise is as large as the function
+    noisy: bool = False  # label noise was found
     pure_noise: bool = False  # and nothing but noise
-    reach: float = -np.inf    # scale of the leaf size, where a limit of depth makes it finer than `finest`
+    reach: float = -np.inf  # scale of the leaf size, where a limit of depth makes it finer than `finest`
 
     @property
     def end(self) -> float:
@@ -158,18 +179,20 @@ class Window:
         return max(self.finest, self.reach)
 
     @property
-    def by_scale(self) -> np.ndarray: # (n_pairs,) bool
+    def by_scale(self) -> np.ndarray:  # (n_pairs,) bool
         "Pairs of complete scales, above the noise."
         return scale_bins(self.pairs.scale, self.end) >= 0
 
     @property
-    def by_size(self) -> np.ndarray: # (n,) logarithms of the complete norms, largest first
+    def by_size(self) -> np.ndarray:  # (n,) logarithms of the complete norms, largest first
         "Norms of complete size."
         return np.sort(self.pairs.log_norm[self.pairs.log_norm >= self.floor])[::-1]
 
+
 def complete_window(
-    pairs: SiblingPairs, *,
-    leaves: float = 3, # see `finest_scale`
+    pairs: SiblingPairs,
+    *,
+    leaves: float = 3,  # see `finest_scale`
 ) -> Window:
     "Scales and sizes that the sample shows nearly completely."
     finest = finest_scale(pairs, leaves=leaves)
@@ -179,56 +202,61 @@ def complete_window(
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #d24959a6
 def scale_medians(
-    window: Window, # not yet cut
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # energy, count a tree, cover: (n_bins,) each, finest first, nan where empty
+    window: Window,  # not yet cut
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]:  # energy, count a tree, cover: (n_bins,) each, finest first, nan where empty
     "log2 of the median d^2 of each octave, the number of its pairs and the measure they cover (with what depth hides)."
     pairs = window.pairs
     bins = scale_bins(pairs.scale, window.grown)
     inside = bins >= 0
-    bins, energy = bins[inside], 2*pairs.log_norm[inside]/np.log(2)
+    bins, energy = bins[inside], 2 * pairs.log_norm[inside] / np.log(2)
     count = np.bincount(bins)
     hidden = np.array([_hidden_by_depth(pairs, window.grown - b) for b in range(len(count))])
-    cover = np.bincount(bins, 2.0**-pairs.scale[inside]) + hidden
+    cover = np.bincount(bins, 2.0 ** -pairs.scale[inside]) + hidden
     median = [lower_quantile(energy[bins == b]) if n else np.nan for b, n in enumerate(count)]
     return np.array(median), count / pairs.n_trees, cover / pairs.n_trees
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #5830e83e
-ENOUGH = 6         # pairs a tree that make an octave's median
-OCTAVES = 3        # octaves with enough pairs that are needed
-COVERED = .7       # measure that the finest of them must cover
-NO_FALL = .75      # log2 an octave: energy that falls more slowly is noise
-SLOW_FALL = .72    # fraction of the fall on coarser octaves, above which the finest fall is not slow
-STEEPEST = 3.5     # log2 an octave: no fall is continued more steeply
-CLEAN = .9         # fraction of the finest energy, above which a continued fall explains it
+ENOUGH = 6  # pairs a tree that make an octave's median
+OCTAVES = 3  # octaves with enough pairs that are needed
+COVERED = 0.7  # measure that the finest of them must cover
+NO_FALL = 0.75  # log2 an octave: energy that falls more slowly is noise
+SLOW_FALL = 0.72  # fraction of the fall on coarser octaves, above which the finest fall is not slow
+STEEPEST = 3.5  # log2 an octave: no fall is continued more steeply
+CLEAN = 0.9  # fraction of the finest energy, above which a continued fall explains it
+
 
 def noise_energy(
-    energy: np.ndarray, # (n_bins,) log2 of the median d^2, finest first
+    energy: np.ndarray,  # (n_bins,) log2 of the median d^2, finest first
     count: np.ndarray,  # (n_bins,) pairs a tree
     cover: np.ndarray,  # (n_bins,) measure they cover
-) -> float | None: # log2 of the energy of noise; None where none is seen
+) -> float | None:  # log2 of the energy of noise; None where none is seen
     "The level at which the median energy stops falling."
     used = np.flatnonzero(count >= ENOUGH)
     if len(used) < OCTAVES or cover[used[0]] < COVERED:
         return None
     e = energy[used]
-    fall, *coarser = np.diff(e) / np.diff(used)   # finest first
+    fall, *coarser = np.diff(e) / np.diff(used)  # finest first
     if fall < NO_FALL:
         return float(e[0])
     before = np.median(coarser[:4])
-    if fall > SLOW_FALL*before:
+    if fall > SLOW_FALL * before:
         return None
-    explained = e[2] - 2*min(before, STEEPEST) - e[0]   # log2 of a fraction of the finest energy
+    explained = e[2] - 2 * min(before, STEEPEST) - e[0]  # log2 of a fraction of the finest energy
     return float(e[0] + np.log2(1 - 2.0**explained)) if explained < np.log2(CLEAN) else None
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #8b72484d
-NOWHERE = -1.       # crossover coarser than every scale
-FEW_CLEAN = 4       # pairs a tree above the noise that a function needs, where a whole octave is above it
-FEW_LOOSE = 12      # and where none is
-SHARE_LOOSE = .02   # or this share of all complete pairs, if that is more
+NOWHERE = -1.0  # crossover coarser than every scale
+FEW_CLEAN = 4  # pairs a tree above the noise that a function needs, where a whole octave is above it
+FEW_LOOSE = 12  # and where none is
+SHARE_LOOSE = 0.02  # or this share of all complete pairs, if that is more
+
 
 def cut_noise(
-    window: Window, *,
-    factor: float = 6, # pairs below this many times the noise's median energy are not trusted
+    window: Window,
+    *,
+    factor: float = 6,  # pairs below this many times the noise's median energy are not trusted
 ) -> Window:
     "The window without what noise has spoiled; the same window where there is no noise."
     energy, count, cover = scale_medians(window)
@@ -236,9 +264,14 @@ def cut_noise(
     if noise is None:
         return window
     limit = noise + np.log2(factor)
-    clean = np.flatnonzero(energy >= limit)   # nan compares false
-    floor = max(window.floor, limit * np.log(2)/2)
+    clean = np.flatnonzero(energy >= limit)  # nan compares false
+    floor = max(window.floor, limit * np.log(2) / 2)
     log_norm, n_trees = window.pairs.log_norm[window.by_scale], window.pairs.n_trees
-    needed = FEW_CLEAN*n_trees if len(clean) else max(FEW_LOOSE*n_trees, SHARE_LOOSE*len(log_norm))
-    return replace(window, floor=floor, crossover=window.grown - clean[0] if len(clean) else NOWHERE,
-                   noisy=True, pure_noise=bool((log_norm >= floor).sum() < needed))
+    needed = FEW_CLEAN * n_trees if len(clean) else max(FEW_LOOSE * n_trees, SHARE_LOOSE * len(log_norm))
+    return replace(
+        window,
+        floor=floor,
+        crossover=window.grown - clean[0] if len(clean) else NOWHERE,
+        noisy=True,
+        pure_noise=bool((log_norm >= floor).sum() < needed),
+    )

@@ -28,7 +28,11 @@ class CourseGroup(click.Group):
             raise click.ClickException(str(error)) from error
 
 # %% ../../nbs/api/40_course/cli.ipynb #852d5ffe
-@click.group(cls=CourseGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Help on one: mfoml workshop --help")
+@click.group(
+    cls=CourseGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Help on one: mfoml workshop --help",
+)
 @click.version_option(__version__, prog_name="mfoml")
 def main():
     """The course Mathematical Foundation of Machine Learning, from the command line.
@@ -71,20 +75,41 @@ def write_report(root, out, results):
     try:
         from mfoml_course.course.site import render_report
 
-        rows = [{"notebook": each.name, "cells": f"{each.n_done}/{each.n_cells}", "seconds": round(each.seconds, 1), "result": each.result}
-                for each in results]
+        rows = [
+            {
+                "notebook": each.name,
+                "cells": f"{each.n_done}/{each.n_cells}",
+                "seconds": round(each.seconds, 1),
+                "result": each.result,
+            }
+            for each in results
+        ]
         click.echo(f"report:             {render_report(executed, out / 'report', root=root, summary=rows)}")
     except ImportError as error:
-        click.echo(f'report:             left out, {error.name} is missing: python -m pip install -e ".[docs]"')
+        click.echo(
+            f'report:             left out, {error.name} is missing: python -m pip install -e ".[docs]"'
+        )
 
 # %% ../../nbs/api/40_course/cli.ipynb #bf619f55
 @main.command(epilog="Example: mfoml workshop --notebook 02_classic_ml --out results")
-@click.option("--notebook", "names", multiple=True, metavar="NAME", help="Run this notebook only (may be repeated).")
 @click.option(
-    "--budget", envvar="MFOML_BUDGET", default="smoke", show_default=True, type=click.Choice(["smoke", "laptop", "gpu"]),
+    "--notebook", "names", multiple=True, metavar="NAME", help="Run this notebook only (may be repeated)."
+)
+@click.option(
+    "--budget",
+    envvar="MFOML_BUDGET",
+    default="smoke",
+    show_default=True,
+    type=click.Choice(["smoke", "laptop", "gpu"]),
     help="How much to compute: seconds on two cores, minutes on a laptop, the lecture's scale on a GPU.",
 )
-@click.option("--out", default="mfoml-workshop", show_default=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option(
+    "--out",
+    default="mfoml-workshop",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the results.",
+)
 def workshop(names, budget, out):
     """Run the workshop's notebooks from top to bottom.
 
@@ -136,7 +161,9 @@ def check_port(port, command):
 
 # %% ../../nbs/api/40_course/cli.ipynb #486ce5d9
 @main.command(epilog="Example: mfoml lab --port 8890 --no-browser")
-@click.option("--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
+@click.option(
+    "--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine."
+)
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
 def lab(port, no_browser):
     """Open the course's start page in JupyterLab."""
@@ -145,11 +172,16 @@ def lab(port, no_browser):
     from jupyterlab.labapp import LabApp
 
     options = {
-        "ServerApp.root_dir": root, "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.ip": "127.0.0.1",
+        "ServerApp.root_dir": root,
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.ip": "127.0.0.1",
         "ServerApp.allow_root": True,  # in a container one often is root; only this machine is served, with a token
-        "LabApp.default_url": "/lab/tree/nbs/index.ipynb", "ServerApp.open_browser": not no_browser,
+        "LabApp.default_url": "/lab/tree/nbs/index.ipynb",
+        "ServerApp.open_browser": not no_browser,
         "ServerApp.kernel_spec_manager_class": "mfoml_course.course.kernel.CourseKernels",
-        "LabApp.news_url": None, "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        "LabApp.news_url": None,
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
     }
     LabApp.launch_instance([f"--{name}={value}" for name, value in options.items()])
 
@@ -166,9 +198,17 @@ def write_readme_files(root):
 
 # %% ../../nbs/api/40_course/cli.ipynb #8bebde26
 @main.command(epilog="Example: mfoml docs --serve --port 8001")
-@click.option("--out", default="mfoml-docs", show_default=True, type=click.Path(path_type=Path), help="Folder for the pages.")
+@click.option(
+    "--out",
+    default="mfoml-docs",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the pages.",
+)
 @click.option("--serve", "show", is_flag=True, help="Serve the pages on this machine until Ctrl-C.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve."
+)
 @click.option("--readme", is_flag=True, help="Write README.md from nbs/index.ipynb instead.")
 def docs(out, show, port, readme):
     """Build the course's site from the notebooks."""

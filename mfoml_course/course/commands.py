@@ -30,7 +30,11 @@ def told(*also):
 def budget_option(default):
     """The option --budget, which reads MFOML_BUDGET where it is not given."""
     return click.option(
-        "--budget", envvar="MFOML_BUDGET", default=default, show_default=True, type=click.Choice(["smoke", "laptop", "gpu"]),
+        "--budget",
+        envvar="MFOML_BUDGET",
+        default=default,
+        show_default=True,
+        type=click.Choice(["smoke", "laptop", "gpu"]),
         help="How much to compute: seconds, minutes on a laptop, or the lecture's scale on a GPU.",
     )
 
@@ -40,13 +44,20 @@ def show_table(table):
     click.echo(table.to_string(index=False))
 
 # %% ../../nbs/api/40_course/commands.ipynb #61194ea8
-WATCHED = {"train_loss": "loss {:.4f}", "train_accuracy": "train {:.1%}", "test_accuracy": "test {:.1%}", "seconds": "{:.1f} s"}
+WATCHED = {
+    "train_loss": "loss {:.4f}",
+    "train_accuracy": "train {:.1%}",
+    "test_accuracy": "test {:.1%}",
+    "seconds": "{:.1f} s",
+}
 
 
 def show_record(record, before=""):
     """Print an epoch's record on one line."""
     numbers = [text.format(record[name]) for name, text in WATCHED.items() if record.get(name) is not None]
-    numbers += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in record.items() if name.startswith("dev_")]
+    numbers += [
+        f"{name.replace('_', ' ')} {value:.3f}" for name, value in record.items() if name.startswith("dev_")
+    ]
     click.echo(f"{before}epoch {record['epoch']:>3}  " + "  ".join(numbers))
 
 # %% ../../nbs/api/40_course/commands.ipynb #ea894c84
@@ -54,10 +65,14 @@ def show_record(record, before=""):
 @click.argument("preset", required=False)
 @click.option("--list", "listed", is_flag=True, help="Describe the presets and end.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs in all.  [default: the preset's]")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="First learning rate.  [default: the preset's]")
+@click.option(
+    "--lr", type=click.FloatRange(0, min_open=True), help="First learning rate.  [default: the preset's]"
+)
 @click.option("--save-epochs", is_flag=True, help="Keep the weights of every epoch, for mfoml probe.")
 @budget_option("laptop")
-@click.option("--seed", default=0, show_default=True, help="Of the first weights and the order of the samples.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the first weights and the order of the samples."
+)
 @click.option("--device", help="As torch names it: cpu, cuda, cuda:1.  [default: a GPU where there is one]")
 @click.option("--download", is_flag=True, help="Fetch a picture set that is not there yet.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/PRESET]")
@@ -75,18 +90,38 @@ def train(preset, listed, budget, out, **options):
         callbacks = [lambda run: show_record(run.record)]
         records = train_preset(preset, budget=budget, out=out, progress=False, callbacks=callbacks, **options)
     threshold = interpolation_threshold(records)
-    click.echo(f"\nrun folder: {out}\ninterpolation threshold: {'not reached' if threshold is None else f'epoch {threshold}'}")
+    click.echo(
+        f"\nrun folder: {out}\ninterpolation threshold: {'not reached' if threshold is None else f'epoch {threshold}'}"
+    )
 
 # %% ../../nbs/api/40_course/commands.ipynb #191d3188
 @click.command(epilog="Example: mfoml probe runs/mnist1d-conv --epochs 1,40,85")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--use-norms", is_flag=True, help="The lecture's other mode: N_tau at a fixed alpha.")
-@click.option("--alpha", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="That alpha.")
-@click.option("--method", default="consensus", show_default=True, type=click.Choice(["consensus", "angle", "tail", "zipf", "scale"]))
+@click.option(
+    "--alpha", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="That alpha."
+)
+@click.option(
+    "--method",
+    default="consensus",
+    show_default=True,
+    type=click.Choice(["consensus", "angle", "tail", "zipf", "scale"]),
+)
 @click.option("--epochs", help="Kept epochs, like 1,40,85.  [default: the first and the last]")
-@click.option("--layers", help="Names or globs, like conv*,fc.  [default: the input and the informative layers]")
-@click.option("--samples", "n_samples", default=4000, show_default=True, type=click.IntRange(1), help="Training samples, drawn at random.")
-@click.option("--trees", "n_trees", default=5, show_default=True, type=click.IntRange(1), help="Trees a layer.")
+@click.option(
+    "--layers", help="Names or globs, like conv*,fc.  [default: the input and the informative layers]"
+)
+@click.option(
+    "--samples",
+    "n_samples",
+    default=4000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Training samples, drawn at random.",
+)
+@click.option(
+    "--trees", "n_trees", default=5, show_default=True, type=click.IntRange(1), help="Trees a layer."
+)
 @click.option("--interval/--no-interval", default=True, show_default=True, help="Low and high by refitting.")
 @click.option("--seed", default=0, show_default=True, help="Of the samples and the forest.")
 def probe(run, epochs, layers, **options):
@@ -95,18 +130,38 @@ def probe(run, epochs, layers, **options):
 
     with told():
         epochs = [int(epoch) for epoch in epochs.split(",")] if epochs else None
-        probe_run(run, epochs=epochs, layers=layers.split(",") if layers else None, report=click.echo, **options)
+        probe_run(
+            run, epochs=epochs, layers=layers.split(",") if layers else None, report=click.echo, **options
+        )
     click.echo(f"\ntables: {run / 'probe'}")
 
 # %% ../../nbs/api/40_course/commands.ipynb #f95400ec
 @click.command(epilog="Example: mfoml collapse mnist-resnet18 --svsl-weight 1e-5 --gamma 4")
 @click.argument("preset", required=False)
 @click.option("--list", "listed", is_flag=True, help="List the presets and end.")
-@click.option("--svsl-weight", default=0.0, show_default=True, type=click.FloatRange(0), help="Weight of SVSL; 0 is plain cross-entropy.")
-@click.option("--gamma", default=0, show_default=True, type=click.IntRange(0), help="How many of the first layers SVSL leaves out.")
+@click.option(
+    "--svsl-weight",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Weight of SVSL; 0 is plain cross-entropy.",
+)
+@click.option(
+    "--gamma",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many of the first layers SVSL leaves out.",
+)
 @budget_option("smoke")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many seeds.")
-@click.option("--out", default="mfoml-collapse", show_default=True, type=click.Path(path_type=Path), help="Folder for the runs.")
+@click.option(
+    "--out",
+    default="mfoml-collapse",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the runs.",
+)
 def collapse(preset, listed, seeds, out, **options):
     """Train through neural collapse and print the lecture's table."""
     if not listed and preset is None:
@@ -117,14 +172,25 @@ def collapse(preset, listed, seeds, out, **options):
     if listed:
         return click.echo("\n".join(COLLAPSE_PRESETS))
     with told(RuntimeError):
-        runs = run_collapse(preset, seeds=seeds, out=out, report=lambda seed, record: show_record(record, f"seed {seed}  "), **options)
+        runs = run_collapse(
+            preset,
+            seeds=seeds,
+            out=out,
+            report=lambda seed, record: show_record(record, f"seed {seed}  "),
+            **options,
+        )
     click.echo(f"\ndata: {runs['data'].iloc[0]}, runs in {out}\n")
     show_table(summary_table(runs))
 
 # %% ../../nbs/api/40_course/commands.ipynb #718154d0
 @click.command(epilog="Example: mfoml glue --task cola --epochs 3 --svsl-weight 1e-3 --first-layer 4")
 @click.option("--list", "listed", is_flag=True, help="List the tasks and end.")
-@click.option("--model", default="minilm", show_default=True, help="minilm, which is installed, a name on the hub, or a folder.")
+@click.option(
+    "--model",
+    default="minilm",
+    show_default=True,
+    help="minilm, which is installed, a name on the hub, or a folder.",
+)
 @click.option("--task", default="cola", show_default=True, help="One of --list.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs in all.  [default: the budget's]")
 @click.option("--svsl-weight", type=click.FloatRange(0), help="Weight of SVSL; 0 is plain cross-entropy.")
@@ -132,18 +198,31 @@ def collapse(preset, listed, seeds, out, **options):
 @click.option("--use-norms", is_flag=True, help="Measure N_tau at a fixed alpha instead of alpha*.")
 @budget_option("laptop")
 @click.option("--n-train", type=click.IntRange(1), help="Training texts.  [default: the budget's]")
-@click.option("--freeze", "n_frozen", type=click.IntRange(0), help="Blocks frozen besides the embeddings.  [default: the budget's]")
+@click.option(
+    "--freeze",
+    "n_frozen",
+    type=click.IntRange(0),
+    help="Blocks frozen besides the embeddings.  [default: the budget's]",
+)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.  [default: the budget's]")
 @click.option("--max-length", type=click.IntRange(2), help="Tokens of a text.  [default: the budget's]")
 @click.option("--seed", default=0, show_default=True, help="Of the head and the order of the texts.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with GLUE's files.  [default: looked for]")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/glue-TASK-MODEL-seedS]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder with GLUE's files.  [default: looked for]"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/glue-TASK-MODEL-seedS]"
+)
 def glue(listed, budget, use_norms, data, out, **options):
     """Fine-tune a transformer on a task of GLUE and measure its layers."""
     from mfoml_course.datasets.glue import TASKS
 
     if listed:
-        return click.echo("\n".join(f"{task.name:<8} {', '.join(task.metrics):<18} {task.question}" for task in TASKS.values()))
+        return click.echo(
+            "\n".join(
+                f"{task.name:<8} {', '.join(task.metrics):<18} {task.question}" for task in TASKS.values()
+            )
+        )
     from mfoml_course.experiments.glue_runs import glue_settings, run_glue
 
     with told():
@@ -179,14 +258,25 @@ def core():
 # %% ../../nbs/api/40_course/commands.ipynb #dcc3a401
 def show_row(number, count, row):
     """Print a calibrated function on one line."""
-    numbers = [value if value is None or isinstance(value, str) else f"{value:.3f}"
-               for value in (row["truth"], row["estimate"]["consensus"], row["low"], row["high"])]
+    numbers = [
+        value if value is None or isinstance(value, str) else f"{value:.3f}"
+        for value in (row["truth"], row["estimate"]["consensus"], row["low"], row["high"])
+    ]
     truth, estimate, low, high = ("-" if value is None else value for value in numbers)
-    click.echo(f"{number:>3}/{count}  {row['name'][:40]:<40}  truth {truth:>6}  estimate {estimate:>6}  [{low}, {high}]")
+    click.echo(
+        f"{number:>3}/{count}  {row['name'][:40]:<40}  truth {truth:>6}  estimate {estimate:>6}  [{low}, {high}]"
+    )
 
 
 @bench.command(epilog="Example: mfoml bench smoothness --out calibration.json")
-@click.option("--samples", "n_samples", default=20_000, show_default=True, type=click.IntRange(100), help="Points a function.")
+@click.option(
+    "--samples",
+    "n_samples",
+    default=20_000,
+    show_default=True,
+    type=click.IntRange(100),
+    help="Points a function.",
+)
 @click.option("--seeds", default=2, show_default=True, type=click.IntRange(1), help="How many seeds.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file to write, and to go on from.")
 def smoothness(n_samples, seeds, out):
@@ -203,8 +293,12 @@ def smoothness(n_samples, seeds, out):
 # %% ../../nbs/api/40_course/commands.ipynb #90c82c9a
 def show_encoder(rows):
     """Print a judged encoder on one line."""
-    alphas = "  ".join(f"{row['layer']} {'-' if row['alpha'] is None else format(row['alpha'], '.3f')}" for row in rows)
-    click.echo(f"seed {rows[0]['seed']}  {rows[0]['encoder']:<12}  linear {rows[0]['linear_probe']:.3f}  alpha* {alphas}")
+    alphas = "  ".join(
+        f"{row['layer']} {'-' if row['alpha'] is None else format(row['alpha'], '.3f')}" for row in rows
+    )
+    click.echo(
+        f"seed {rows[0]['seed']}  {rows[0]['encoder']:<12}  linear {rows[0]['linear_probe']:.3f}  alpha* {alphas}"
+    )
 
 
 @bench.command(epilog="Example: mfoml bench encoders --out encoders.json")

@@ -67,9 +67,18 @@ def check_package():
     except CourseError as error:
         return [Check("mfoml_course", "warn", f"{installed}, without notebooks", str(error))]
     if not Path(mfoml_course.__file__).resolve().is_relative_to(root.resolve()):
-        return [Check("mfoml_course", "warn", f"{installed}, imported from outside the checkout {root}", f"in {root}: {install}")]
+        return [
+            Check(
+                "mfoml_course",
+                "warn",
+                f"{installed}, imported from outside the checkout {root}",
+                f"in {root}: {install}",
+            )
+        ]
     if installed != mfoml_course.__version__:
-        return [Check("mfoml_course", "warn", f"{mfoml_course.__version__}, installed as {installed}", install)]
+        return [
+            Check("mfoml_course", "warn", f"{mfoml_course.__version__}, installed as {installed}", install)
+        ]
     return [Check("mfoml_course", "ok", installed)]
 
 # %% ../../nbs/api/40_course/doctor.ipynb #4fdd0bd1
@@ -125,12 +134,20 @@ def check_imports(
         "print('end')"
     )
     try:
-        done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=timeout)
-        broken = done.stdout.split("\n") if "end" in done.stdout else [f"Python ended with code {done.returncode}"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=timeout
+        )
+        broken = (
+            done.stdout.split("\n") if "end" in done.stdout else [f"Python ended with code {done.returncode}"]
+        )
     except subprocess.TimeoutExpired:
         broken = [f"not loaded within {timeout} s"]
     broken = [line for line in broken if line not in ("", "end")]
-    mend = f"python -m pip install --force-reinstall {' '.join(line.split()[0] for line in broken)}" if broken else ""
+    mend = (
+        f"python -m pip install --force-reinstall {' '.join(line.split()[0] for line in broken)}"
+        if broken
+        else ""
+    )
     return [Check("imports", "fail" if broken else "ok", "; ".join(broken) or ", ".join(names), mend)]
 
 # %% ../../nbs/api/40_course/doctor.ipynb #2ee382a4
@@ -141,7 +158,11 @@ def check_kernel():
     from mfoml_course.course.kernel import kernel_python
 
     if Path(kernel_python()) != Path(sys.executable):
-        return [Check("kernel", "fail", "runs another Python", "python -m pip install --force-reinstall ipykernel")]
+        return [
+            Check(
+                "kernel", "fail", "runs another Python", "python -m pip install --force-reinstall ipykernel"
+            )
+        ]
     command = KernelSpecManager().get_kernel_spec("python3").argv[0]
     if command in (sys.executable, "python", "python3") or Path(command) == Path(sys.executable):
         return [Check("kernel", "ok", "python3 is this environment's Python")]
@@ -159,7 +180,9 @@ def check_gpu():
         return [Check("GPU", "ok", "Apple's, as device mps")]
     if shutil.which("nvidia-smi"):
         mend = "install the torch build for your driver: pytorch.org/get-started"
-        return [Check("GPU", "warn", f"a driver is installed, torch {torch.__version__} does not use it", mend)]
+        return [
+            Check("GPU", "warn", f"a driver is installed, torch {torch.__version__} does not use it", mend)
+        ]
     return [Check("GPU", "ok", "none; the budgets smoke and laptop need none")]
 
 # %% ../../nbs/api/40_course/doctor.ipynb #2ef75674
@@ -168,14 +191,20 @@ def check_memory():
     import psutil
 
     free = psutil.virtual_memory().available / 1e9
-    return [check_amount("memory", free, 1, 3, "close other programs and kernels (in JupyterLab: Kernel, Shut Down All)")]
+    return [
+        check_amount(
+            "memory", free, 1, 3, "close other programs and kernels (in JupyterLab: Kernel, Shut Down All)"
+        )
+    ]
 
 # %% ../../nbs/api/40_course/doctor.ipynb #20bca4cc
 def check_disk():
     """The free space where we are and where temporary files go."""
     places = {"disk": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
     mend = "delete what is not needed, or set TMPDIR to a folder on another disk"
-    return [check_amount(name, shutil.disk_usage(path).free / 1e9, 0.5, 2, mend) for name, path in places.items()]
+    return [
+        check_amount(name, shutil.disk_usage(path).free / 1e9, 0.5, 2, mend) for name, path in places.items()
+    ]
 
 # %% ../../nbs/api/40_course/doctor.ipynb #5f0cc1e9
 def port_in_use(
@@ -213,8 +242,16 @@ def check_data():
 
 # %% ../../nbs/api/40_course/doctor.ipynb #b9e23f8a
 CHECKS = (
-    check_python, check_package, check_packages, check_imports, check_kernel,
-    check_gpu, check_memory, check_disk, check_port, check_data,
+    check_python,
+    check_package,
+    check_packages,
+    check_imports,
+    check_kernel,
+    check_gpu,
+    check_memory,
+    check_disk,
+    check_port,
+    check_data,
 )
 
 

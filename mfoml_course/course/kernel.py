@@ -43,7 +43,9 @@ def kernel_python(
     client.start_channels()
     try:
         client.wait_for_ready(timeout=timeout)
-        reply = client.execute("import sys", user_expressions={"python": "sys.executable"}, reply=True, timeout=timeout)
+        reply = client.execute(
+            "import sys", user_expressions={"python": "sys.executable"}, reply=True, timeout=timeout
+        )
         return ast.literal_eval(reply["content"]["user_expressions"]["python"]["data"]["text/plain"])
     finally:
         client.stop_channels()

@@ -33,11 +33,15 @@ def figure_html(
     "The element in which a page's script draws the figure."
     alt = html.escape(figure_alt(figure), quote=True)
     height = int(figure.get("layout", {}).get("height") or 420)
-    kept = json.dumps({key: figure[key] for key in ("data", "layout", "frames") if figure.get(key)}, sort_keys=True)
+    kept = json.dumps(
+        {key: figure[key] for key in ("data", "layout", "frames") if figure.get(key)}, sort_keys=True
+    )
     kept = kept.replace("<", "\\u003c")  # nothing in the data may end the script element
-    return (f'<div class="mfoml-figure" role="img" aria-label="{alt}">'
-            f'<div class="mfoml-plot" style="height: {height}px"></div>'
-            f'<script type="application/json">{kept}</script><noscript>{alt}</noscript></div>')
+    return (
+        f'<div class="mfoml-figure" role="img" aria-label="{alt}">'
+        f'<div class="mfoml-plot" style="height: {height}px"></div>'
+        f'<script type="application/json">{kept}</script><noscript>{alt}</noscript></div>'
+    )
 
 # %% ../../nbs/api/40_course/pages.ipynb #91340f8a
 def _needs_docs():
@@ -45,8 +49,11 @@ def _needs_docs():
     try:
         import myst_nb, nbdev, sphinx  # noqa: E401, F401
     except ImportError as error:
-        raise ImportError(f"{error.name} is missing, pages are made with the docs extra: "
-                          "pip install -e \".[docs]\" in the checkout", name=error.name) from error
+        raise ImportError(
+            f"{error.name} is missing, pages are made with the docs extra: "
+            'pip install -e ".[docs]" in the checkout',
+            name=error.name,
+        ) from error
 
 
 def exported_source(
@@ -54,7 +61,9 @@ def exported_source(
 ) -> tuple[str, str]:  # dotted module name (empty when it exports nothing), the exported cells' source
     "What a notebook exports, and where to."
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    module = next((found[1] for s in sources if (found := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), "")
+    module = next(
+        (found[1] for s in sources if (found := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), ""
+    )
     exported = [s for s in sources if re.search(r"^#\|\s*exports?\b", s, re.M)]
     return (f"mfoml_course.{module.removesuffix('.__init__')}" if module else ""), "\n\n".join(exported)
 
@@ -66,12 +75,16 @@ def _documented(cells: list, entries: dict[str, str]) -> list:
     arranged, exported = [], []
     for cell in cells:
         shown = re.match(r"show_doc\(([\w.]+)", cell.source) if cell.cell_type == "code" else None
-        if not hasattr(cell, "has_sd"): arranged, exported = arranged + exported, []
+        if not hasattr(cell, "has_sd"):
+            arranged, exported = arranged + exported, []
         if shown:
             arranged.append(mk_cell(entries[shown[1]], "markdown"))
-            for source in exported: source.documented = True
-        elif any(key.startswith("export") for key in cell.directives_): exported = [cell]
-        else: arranged.append(cell)
+            for source in exported:
+                source.documented = True
+        elif any(key.startswith("export") for key in cell.directives_):
+            exported = [cell]
+        else:
+            arranged.append(cell)
     return arranged + exported
 
 
@@ -79,10 +92,14 @@ def _fold(cell):
     "Fold exported source away where an entry documents it or it only imports; obey `echo` and `output`."
     directives, tags = getattr(cell, "directives_", {}), list(cell.metadata.get("tags", []))
     exported = any(key.startswith("export") for key in directives)
-    if exported and (hasattr(cell, "documented") or not re.search(r"^(async )?(def|class) ", cell.source, re.M)):
+    if exported and (
+        hasattr(cell, "documented") or not re.search(r"^(async )?(def|class) ", cell.source, re.M)
+    ):
         tags.append("hide-input")
-    if str(directives.get("echo", "")).strip() == "false": tags.append("remove-input")
-    if str(directives.get("output", "")).strip() == "false": tags.append("remove-output")
+    if str(directives.get("echo", "")).strip() == "false":
+        tags.append("remove-input")
+    if str(directives.get("output", "")).strip() == "false":
+        tags.append("remove-output")
     cell.metadata["tags"] = tags
     cell.metadata["mystnb"] = {"code_prompt_show": "Show the source", "code_prompt_hide": "Hide the source"}
 
@@ -92,8 +109,10 @@ def _show_outputs(outputs: list) -> list:
     shown = []
     for output in outputs:
         data = output.get("data")
-        if data and PLOTLY in data: output = {**output, "data": {"text/html": figure_html(data[PLOTLY])}}
-        elif data: output = {**output, "data": {kind: v for kind, v in data.items() if "widget" not in kind}}
+        if data and PLOTLY in data:
+            output = {**output, "data": {"text/html": figure_html(data[PLOTLY])}}
+        elif data:
+            output = {**output, "data": {kind: v for kind, v in data.items() if "widget" not in kind}}
         shown.append(output)
     return shown
 
@@ -109,13 +128,25 @@ def visible_cells(
     from nbdev import processors as steps
     from nbdev.process import NBProcessor
 
-    before = [steps.populate_language, *([steps.add_show_docs] if entries else []), steps.strip_ansi, steps.hide_line,
-              steps.filter_stream_, steps.rm_header_dash, steps.hide_]
+    before = [
+        steps.populate_language,
+        *([steps.add_show_docs] if entries else []),
+        steps.strip_ansi,
+        steps.hide_line,
+        steps.filter_stream_,
+        steps.rm_header_dash,
+        steps.hide_,
+    ]
     processor = NBProcessor(nb=read_nb(path), procs=before, rm_directives=True)
     processor.process()
     for cell in processor.nb.cells:
-        if cell.cell_type == "code": cell.source = re.sub(r"^# NBVAL_\w+[^\n]*\n?", "", cell.source, flags=re.M)
-    return [cell for cell in _documented(processor.nb.cells, entries or {}) if cell.source.strip() or cell.get("outputs")]
+        if cell.cell_type == "code":
+            cell.source = re.sub(r"^# NBVAL_\w+[^\n]*\n?", "", cell.source, flags=re.M)
+    return [
+        cell
+        for cell in _documented(processor.nb.cells, entries or {})
+        if cell.source.strip() or cell.get("outputs")
+    ]
 
 
 def page_notebook(
@@ -128,19 +159,28 @@ def page_notebook(
     cells = []
     for cell in visible_cells(path, entries=entries):
         is_code = cell.cell_type == "code"
-        if is_code: _fold(cell)
+        if is_code:
+            _fold(cell)
         source = link_code(cell.source, names) if names and not is_code else cell.source
         cells.append(_plain_cell(cell, source, _show_outputs(cell.get("outputs", [])) if is_code else None))
     return {"cells": cells, "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
-_METADATA = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"},
-             "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+_METADATA = {
+    "kernelspec": {"display_name": "python3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
 
 
 def _plain_cell(cell, source: str, outputs: list | None) -> dict:
-    plain = {"cell_type": cell.cell_type, "id": str(cell.get("id", "")) or "entry", "metadata": {}, "source": source}
-    if outputs is None: return plain
+    plain = {
+        "cell_type": cell.cell_type,
+        "id": str(cell.get("id", "")) or "entry",
+        "metadata": {},
+        "source": source,
+    }
+    if outputs is None:
+        return plain
     return {**plain, "metadata": dict(cell.metadata), "execution_count": None, "outputs": outputs}
 
 # %% ../../nbs/api/40_course/pages.ipynb #45628046
@@ -155,10 +195,12 @@ def relink(
     away: str,  # the address under which the repository's files are found
 ) -> str:  # Markdown
     "Links between pages as they are, links to other files of the project to the repository."
+
     def link(found: re.Match) -> str:
         under = os.path.normpath(os.path.join(folder, found[1])).replace(os.sep, "/")
         is_page = under.endswith(".ipynb") and under.removesuffix(".ipynb") in pages
-        if is_page or under.startswith("images/"): return found[0]
+        if is_page or under.startswith("images/"):
+            return found[0]
         return away + os.path.normpath(f"nbs/{under}").replace(os.sep, "/") + (found[2] or "")
 
     return _LINK.sub(link, text)
@@ -168,7 +210,9 @@ def notebook_heading(
     notebook: dict,  # as parsed from its JSON
 ) -> tuple[str, str]:  # title, summary; each empty where there is none
     "A notebook's first heading, and the quoted line under it."
-    text = next(("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), "")
+    text = next(
+        ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), ""
+    )
     title, summary = re.search(r"^# (.+)$", text, re.M), re.search(r"^> (.+)$", text, re.M)
     return (title[1].strip() if title else "", summary[1].strip() if summary else "")
 
@@ -178,5 +222,9 @@ def figures_without_alt(
 ) -> list[str]:  # the first line of each cell that shows one
     "The cells whose figures a screen reader could not read."
     outputs = [(cell, output) for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    bare = [cell for cell, output in outputs if PLOTLY in output.get("data", {}) and not figure_alt(output["data"][PLOTLY])]
+    bare = [
+        cell
+        for cell, output in outputs
+        if PLOTLY in output.get("data", {}) and not figure_alt(output["data"][PLOTLY])
+    ]
     return ["".join(cell["source"]).strip().split("\n")[0] for cell in bare]

@@ -21,8 +21,10 @@ from .site import group_pages, section_pages
 def _output_markdown(output: dict, picture: str) -> str:
     "One output as Markdown; a figure as the picture of this name."
     data = output.get("data", {})
-    if PLOTLY in data: return f"![{figure_alt(data[PLOTLY])}]({picture})"
-    if "text/markdown" in data: return "".join(data["text/markdown"])
+    if PLOTLY in data:
+        return f"![{figure_alt(data[PLOTLY])}]({picture})"
+    if "text/markdown" in data:
+        return "".join(data["text/markdown"])
     text = "".join(output.get("text") or data.get("text/plain") or "").rstrip()
     return f"```text\n{text}\n```" if text else ""
 
@@ -35,7 +37,8 @@ def notebook_markdown(
     for cell in visible_cells(path):
         parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)
         for output in cell.get("outputs", []):
-            if PLOTLY in output.get("data", {}): figures.append(output["data"][PLOTLY])
+            if PLOTLY in output.get("data", {}):
+                figures.append(output["data"][PLOTLY])
             parts.append(_output_markdown(output, f"images/{Path(path).stem}-{len(figures)}.svg"))
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n", figures
 
@@ -50,11 +53,20 @@ def figure_digest(
 def _browser() -> str:
     "The system's Chromium."
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None: raise FileNotFoundError("no chromium, chromium-browser or google-chrome on the path: the README's pictures need one")
+    if found is None:
+        raise FileNotFoundError(
+            "no chromium, chromium-browser or google-chrome on the path: the README's pictures need one"
+        )
     return found
 
 
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 _DRAW = """figure => Plotly.newPlot(document.createElement("div"), figure.data, figure.layout)
     .then(element => Plotly.toImage(element, {format: "svg", width: 760, height: figure.layout.height || 420}))"""
 
@@ -79,7 +91,8 @@ def draw_pictures(
 def _numbered(svg: str, figure: dict) -> str:
     "The picture with numbers for plotly's random names, and with the digest of its figure."
     names = dict.fromkeys(re.findall(r'id="[a-z]*?-?([0-9a-f]{6})[\w-]*"', svg))
-    for number, name in enumerate(names): svg = svg.replace(name, f"{number:06d}")
+    for number, name in enumerate(names):
+        svg = svg.replace(name, f"{number:06d}")
     return svg.replace(">", f"><!-- figure {figure_digest(figure)} -->", 1) + "\n"
 
 
@@ -88,7 +101,9 @@ def is_drawn(
     figure: dict,  # a plotly figure's JSON
 ) -> bool:
     "Whether a picture shows this figure as it is now."
-    return picture.is_file() and f"<!-- figure {figure_digest(figure)} -->" in picture.read_text(encoding="utf-8")
+    return picture.is_file() and f"<!-- figure {figure_digest(figure)} -->" in picture.read_text(
+        encoding="utf-8"
+    )
 
 # %% ../../nbs/api/40_course/readme.ipynb #fa6a4c1e
 def notebook_lists(
@@ -101,8 +116,13 @@ def notebook_lists(
         lines.append(f"1. [{title}](workshop/{path.name}): {summary}")
     lines += ["", "**The library**, each page teaching the idea that its module implements:", ""]
     for heading, group in group_pages("api", section_pages(nbs, "api")).items():
-        titles = [notebook_heading(json.loads((nbs / f"{page}.ipynb").read_text(encoding="utf-8")))[0] for page in group]
-        lines.append(f"- {heading}: " + ", ".join(f"[{title}]({page}.ipynb)" for title, page in zip(titles, group)))
+        titles = [
+            notebook_heading(json.loads((nbs / f"{page}.ipynb").read_text(encoding="utf-8")))[0]
+            for page in group
+        ]
+        lines.append(
+            f"- {heading}: " + ", ".join(f"[{title}]({page}.ipynb)" for title, page in zip(titles, group))
+        )
     return "\n".join(lines)
 
 
@@ -117,8 +137,11 @@ def listed_index(
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
-        if not _LISTS.search(source): continue
-        cell["source"] = _LISTS.sub(lambda found: f"{found[1]}\n\n{notebook_lists(root)}\n\n{found[2]}", source).splitlines(True)
+        if not _LISTS.search(source):
+            continue
+        cell["source"] = _LISTS.sub(
+            lambda found: f"{found[1]}\n\n{notebook_lists(root)}\n\n{found[2]}", source
+        ).splitlines(True)
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 # %% ../../nbs/api/40_course/readme.ipynb #a058870f
@@ -142,24 +165,29 @@ def write_readme(
     "Refresh the start page's lists, draw its figures and write README.md; what is up to date stays untouched."
     root, written = Path(root), []
     index = root / "nbs" / "index.ipynb"
-    if _write(index, listed_index(root)): written.append(index)
+    if _write(index, listed_index(root)):
+        written.append(index)
     figures = dict(zip(_pictures(root), notebook_markdown(index)[1]))
     stale = {path: figure for path, figure in figures.items() if not is_drawn(path, figure)}
     if stale:
-        for path, svg in zip(stale, draw_pictures(list(stale.values()))): written += [path] if _write(path, svg) else []
-    if _write(root / "README.md", readme_text(root)): written.append(root / "README.md")
+        for path, svg in zip(stale, draw_pictures(list(stale.values()))):
+            written += [path] if _write(path, svg) else []
+    if _write(root / "README.md", readme_text(root)):
+        written.append(root / "README.md")
     return written
 
 
 def _pictures(root: Path):
     "The pictures of the start page's figures, the first, the second, and so on."
     number = 0
-    while number := number + 1: yield Path(root) / "nbs" / "images" / f"index-{number}.svg"
+    while number := number + 1:
+        yield Path(root) / "nbs" / "images" / f"index-{number}.svg"
 
 
 def _write(path: Path, text: str) -> bool:
     "Write a file unless it says this already."
-    if path.is_file() and path.read_text(encoding="utf-8") == text: return False
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return True

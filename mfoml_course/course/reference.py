@@ -19,6 +19,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 @dataclass(frozen=True)
 class Parameter:
     "A parameter, a field or a returned value, as a reader wants to know it."
+
     name: str  # as it stands in the signature, with its stars
     shape: str = ""  # the shape, or the type where there is no shape
     meaning: str = ""  # the rest of the comment
@@ -33,8 +34,9 @@ def split_shape(
 ) -> tuple[str, str]:  # shape (empty when there is none), meaning
     "A docment's leading shape, and the rest."
     found = _SHAPE.match(comment)
-    if found is None or not re.fullmatch(r"[\w\s,.*/+\-^]*", found[1]): return "", comment
-    return f"({found[1]})", comment[found.end():]
+    if found is None or not re.fullmatch(r"[\w\s,.*/+\-^]*", found[1]):
+        return "", comment
+    return f"({found[1]})", comment[found.end() :]
 
 # %% ../../nbs/api/40_course/reference.ipynb #211f9728
 def line_comments(
@@ -43,10 +45,13 @@ def line_comments(
     "The comment behind each line of code, joined with the comment lines that follow it."
     comments, owner, last = {}, None, None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT: continue
+        if token.type != tokenize.COMMENT:
+            continue
         line, text = token.start[0], token.string.lstrip("#").strip()
-        if token.line[:token.start[1]].strip(): owner, comments[line] = line, text
-        elif owner is not None and last == line - 1: comments[owner] += " " + text
+        if token.line[: token.start[1]].strip():
+            owner, comments[line] = line, text
+        elif owner is not None and last == line - 1:
+            comments[owner] += " " + text
         last = line
     return comments
 
@@ -56,9 +61,11 @@ def _arguments(arguments: ast.arguments) -> list[tuple[str, ast.arg, ast.expr | 
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
     rows = [(p.arg, p, d) for p, d in zip(positional, defaults) if p.arg not in ("self", "cls")]
-    if arguments.vararg: rows.append((f"*{arguments.vararg.arg}", arguments.vararg, None))
+    if arguments.vararg:
+        rows.append((f"*{arguments.vararg.arg}", arguments.vararg, None))
     rows += [(p.arg, p, d) for p, d in zip(arguments.kwonlyargs, arguments.kw_defaults)]
-    if arguments.kwarg: rows.append((f"**{arguments.kwarg.arg}", arguments.kwarg, None))
+    if arguments.kwarg:
+        rows.append((f"**{arguments.kwarg.arg}", arguments.kwarg, None))
     return rows
 
 
@@ -78,8 +85,10 @@ def parameters(
     last = max(lines, default=function.lineno)
     closing = function.returns.end_lineno if function.returns else max(last, function.body[0].lineno - 1)
     said = {line: comments.get(line, "") for line in lines if line < closing or function.lineno < closing}
-    rows = [_parameter(name, node.annotation, said.get(line, ""), default)
-            for line, (name, node, default) in zip(lines, arguments)]
+    rows = [
+        _parameter(name, node.annotation, said.get(line, ""), default)
+        for line, (name, node, default) in zip(lines, arguments)
+    ]
     comment = comments.get(closing, "") if closing not in said else ""
     given = function.returns is not None and ast.unparse(function.returns) != "None"
     return rows + ([_parameter("returns", function.returns, comment, None)] if comment or given else [])
@@ -91,13 +100,18 @@ def fields(
 ) -> list[Parameter]:  # one a field, in order
     "The rows of a dataclass's table."
     annotated = [node for node in class_.body if isinstance(node, ast.AnnAssign)]
-    return [_parameter(node.target.id, node.annotation, comments.get(node.end_lineno, ""), node.value) for node in annotated]
+    return [
+        _parameter(node.target.id, node.annotation, comments.get(node.end_lineno, ""), node.value)
+        for node in annotated
+    ]
 
 # %% ../../nbs/api/40_course/reference.ipynb #8e7cadac
 def _prose(text: str) -> str:
     "Markdown that shows `text` as it is written, but for its code and formulas."
     parts = re.split(r"(`[^`]*`|\$[^$]+\$)", text)
-    return "".join(part if i % 2 else re.sub(r"([\\*_<>\[\]~])", r"\\\1", part) for i, part in enumerate(parts))
+    return "".join(
+        part if i % 2 else re.sub(r"([\\*_<>\[\]~])", r"\\\1", part) for i, part in enumerate(parts)
+    )
 
 
 def _cell(text: str, *, code: bool = False) -> str:
@@ -109,11 +123,14 @@ def parameter_table(
     rows: list[Parameter],  # may be empty
 ) -> str:  # a Markdown table, or nothing
     "The table of a signature: name, shape, meaning, default."
-    if not rows: return ""
+    if not rows:
+        return ""
     lines = ["| name | shape | meaning | default |", "|:--|:--|:--|:--|"]
     for row in rows:
-        lines.append(f"| {_cell(row.name, code=row.name != 'returns')} | {_cell(row.shape, code=True)} "
-                     f"| {_cell(row.meaning)} | {_cell(row.default, code=True)} |")
+        lines.append(
+            f"| {_cell(row.name, code=row.name != 'returns')} | {_cell(row.shape, code=True)} "
+            f"| {_cell(row.meaning)} | {_cell(row.default, code=True)} |"
+        )
     return "\n".join(lines)
 
 # %% ../../nbs/api/40_course/reference.ipynb #c5077ba9
@@ -126,7 +143,8 @@ def _bare(arguments: ast.arguments) -> str:
     "A signature without types: they stand in the table."
     bare = ast.parse(f"def f({ast.unparse(arguments)}): pass").body[0].args
     for group in (bare.posonlyargs, bare.args, bare.kwonlyargs, [a for a in (bare.vararg, bare.kwarg) if a]):
-        for argument in group: argument.annotation = None
+        for argument in group:
+            argument.annotation = None
     bare.args = [a for a in bare.args if a.arg not in ("self", "cls")]
     return ast.unparse(bare)
 
@@ -151,7 +169,9 @@ def _class(node: ast.ClassDef, comments: dict[int, str], module: str) -> str:
     functions = [f for f in node.body if isinstance(f, _FUNCTIONS)]
     init = next((f for f in functions if f.name == "__init__"), None)
     rows = parameters(init, comments) if init else fields(node, comments)
-    inside = _bare(init.args) if init else ", ".join(r.name + (f"={r.default}" if r.default else "") for r in rows)
+    inside = (
+        _bare(init.args) if init else ", ".join(r.name + (f"={r.default}" if r.default else "") for r in rows)
+    )
     methods = [_method(f, comments) for f in functions if not f.name.startswith("_")]
     parts = [_docstring(node), parameter_table([r for r in rows if r.name != "returns"]), *methods]
     return _directive("class", f"{node.name}({inside})", parts, module=module, fence=5)
@@ -165,11 +185,15 @@ def reference(
     "The reference entries of the public functions and classes that a piece of source defines."
     comments, entries = line_comments(source), {}
     for node in ast.parse(source).body:
-        if getattr(node, "name", "_").startswith("_"): continue
-        if isinstance(node, ast.ClassDef): entries[node.name] = _class(node, comments, module)
+        if getattr(node, "name", "_").startswith("_"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            entries[node.name] = _class(node, comments, module)
         if isinstance(node, _FUNCTIONS):
             parts = [_docstring(node), parameter_table(parameters(node, comments))]
-            entries[node.name] = _directive("function", f"{node.name}({_bare(node.args)})", parts, module=module)
+            entries[node.name] = _directive(
+                "function", f"{node.name}({_bare(node.args)})", parts, module=module
+            )
     return entries
 
 # %% ../../nbs/api/40_course/reference.ipynb #122a3309
@@ -181,9 +205,13 @@ def link_names(
     for module, source in modules.items():
         full[module] = module
         for node in ast.parse(source).body:
-            if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)) or node.name.startswith("_"): continue
-            inner = [f"{node.name}.{f.name}" for f in getattr(node, "body", []) if isinstance(node, ast.ClassDef)
-                     and isinstance(f, _FUNCTIONS) and not f.name.startswith("_")]
+            if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)) or node.name.startswith("_"):
+                continue
+            inner = [
+                f"{node.name}.{f.name}"
+                for f in getattr(node, "body", [])
+                if isinstance(node, ast.ClassDef) and isinstance(f, _FUNCTIONS) and not f.name.startswith("_")
+            ]
             for name in [node.name, *inner]:
                 full[f"{module}.{name}"] = full[f"{module.rpartition('.')[2]}.{name}"] = f"{module}.{name}"
                 bare.setdefault(name, []).append(f"{module}.{name}")
@@ -198,6 +226,7 @@ def link_code(
     names: dict[str, str],  # from `link_names`
 ) -> str:  # Markdown with links in Sphinx's Python domain
     "Links from the code names of a text to their reference entries."
+
     def link(found: re.Match) -> str:
         target = names.get(found[1])
         return found[0] if target is None else f"{{py:obj}}`{found[1]}{found[2] or ''} <{target}>`"
@@ -207,6 +236,8 @@ def link_code(
         marks = re.match(r"\s*(`{3,}|~{3,})(.*)", line)
         in_code = bool(open_fences) and open_fences[-1][1]
         lines.append(line if marks or in_code or line.startswith(("    ", "#")) else _CODE.sub(link, line))
-        if marks and open_fences and marks[1] == open_fences[-1][0] and not marks[2].strip(): open_fences.pop()
-        elif marks and not in_code: open_fences.append((marks[1], not marks[2].startswith("{")))
+        if marks and open_fences and marks[1] == open_fences[-1][0] and not marks[2].strip():
+            open_fences.pop()
+        elif marks and not in_code:
+            open_fences.append((marks[1], not marks[2].startswith("{")))
     return "\n".join(lines)

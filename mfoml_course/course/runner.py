@@ -33,7 +33,9 @@ def workshop_notebooks(
     root,  # the course's folder
 ) -> list:  # paths in the order of the lectures
     """The workshop's notebooks."""
-    return sorted(path for path in (Path(root) / "nbs" / "workshop").glob("*.ipynb") if path.name[0] not in "._")
+    return sorted(
+        path for path in (Path(root) / "nbs" / "workshop").glob("*.ipynb") if path.name[0] not in "._"
+    )
 
 # %% ../../nbs/api/40_course/runner.ipynb #e3d918be
 def select_notebooks(
@@ -44,7 +46,11 @@ def select_notebooks(
     chosen = set()
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
-        fits = [path for path in notebooks if stem in (path.stem, path.stem.split("_", 1)[-1], path.stem.split("_")[0])]
+        fits = [
+            path
+            for path in notebooks
+            if stem in (path.stem, path.stem.split("_", 1)[-1], path.stem.split("_")[0])
+        ]
         if not fits:
             listed = ", ".join(path.stem for path in notebooks) or "none"
             raise CourseError(f"unknown notebook {name!r}: the workshop has {listed}")
@@ -164,7 +170,9 @@ async def run_notebook(
     out,  # folder for the executed copy
     *,
     env=None,  # the kernel's environment variables, default this process's
-    report=lambda *progress: None,  # called with (number, n_cells, first line, seconds or None before the cell)
+    report=lambda *progress: (
+        None
+    ),  # called with (number, n_cells, first line, seconds or None before the cell)
     stop=None,  # asyncio.Event; once set, the notebook ends early
 ) -> NotebookResult:
     """Run a notebook from top to bottom in a fresh kernel and keep the executed copy."""
@@ -181,7 +189,9 @@ async def run_notebook(
     write_copy(notebook, Path(out) / path.name)
     result = "interrupted" if stop.is_set() else "failed" if error else "ok"
     n_cells = sum(map(runs, notebook.cells))
-    return NotebookResult(path.stem, n_cells, n_done, time.perf_counter() - begun, result, Path(out) / path.name, error)
+    return NotebookResult(
+        path.stem, n_cells, n_done, time.perf_counter() - begun, result, Path(out) / path.name, error
+    )
 
 # %% ../../nbs/api/40_course/runner.ipynb #0ea1ede9
 RECORD = ".mfoml-workshop.json"
@@ -214,13 +224,17 @@ def check_outputs(
     """Raise CourseError unless the files may be written: new, or as an earlier run left them."""
     out, record = Path(out).resolve(), read_record(out)
     if out.is_relative_to((Path(root) / "nbs").resolve()):
-        raise CourseError(f"{out} lies inside nbs/, which holds the originals: choose another folder with --out")
+        raise CourseError(
+            f"{out} lies inside nbs/, which holds the originals: choose another folder with --out"
+        )
     if out.exists() and not out.is_dir():
         raise CourseError(f"{out} is a file: choose a folder with --out")
     for name in names:
         path = out / name
         if path.exists() and record.get(name) != file_hash(path):
-            raise CourseError(f"{path} was not written by this command or was changed since: move it, or choose another folder with --out")
+            raise CourseError(
+                f"{path} was not written by this command or was changed since: move it, or choose another folder with --out"
+            )
 
 # %% ../../nbs/api/40_course/runner.ipynb #71b13533
 @contextmanager
@@ -248,7 +262,9 @@ async def run_notebooks(
     out,  # folder for the executed copies
     *,
     env=None,  # the kernels' environment variables, default this process's
-    report=lambda *progress: None,  # called with (notebook, number, n_cells, first line, seconds or None before the cell)
+    report=lambda *progress: (
+        None
+    ),  # called with (notebook, number, n_cells, first line, seconds or None before the cell)
     finished=lambda result: None,  # called with each NotebookResult
 ) -> list:  # one NotebookResult a notebook
     """Run notebooks one after the other; a failure ends its notebook, a signal ends them all."""
@@ -256,13 +272,19 @@ async def run_notebooks(
     with stop_on_signals(stop):
         for path in notebooks:
             if stop.is_set():
-                results.append(NotebookResult(path.stem, sum(map(runs, read_unrun(path).cells)), 0, 0.0, "not run"))
+                results.append(
+                    NotebookResult(path.stem, sum(map(runs, read_unrun(path).cells)), 0, 0.0, "not run")
+                )
                 continue
-            result = await run_notebook(path, out, env=env, stop=stop, report=lambda *cell, name=path.stem: report(name, *cell))
+            result = await run_notebook(
+                path, out, env=env, stop=stop, report=lambda *cell, name=path.stem: report(name, *cell)
+            )
             record_output(out, result.path)
             results.append(result)
             finished(result)
-    return [replace(result, error=stop.reason) if result.result == "interrupted" else result for result in results]
+    return [
+        replace(result, error=stop.reason) if result.result == "interrupted" else result for result in results
+    ]
 
 # %% ../../nbs/api/40_course/runner.ipynb #41f0cffe
 BUDGETS = ("smoke", "laptop", "gpu")
@@ -299,7 +321,11 @@ def summary_table(
     results,  # NotebookResult, one a notebook
 ) -> str:
     """The results as a table in plain text: notebook, cells, seconds, result."""
-    rows = [(each.name, f"{each.n_done}/{each.n_cells}", f"{each.seconds:.1f}", each.result) for each in results]
+    rows = [
+        (each.name, f"{each.n_done}/{each.n_cells}", f"{each.seconds:.1f}", each.result) for each in results
+    ]
     width = max(len("notebook"), *(len(row[0]) for row in rows))
     lines = [("notebook", "cells", "seconds", "result"), *rows]
-    return "\n".join(f"{name:<{width}}  {cells:>7}  {seconds:>7}  {result}" for name, cells, seconds, result in lines)
+    return "\n".join(
+        f"{name:<{width}}  {cells:>7}  {seconds:>7}  {result}" for name, cells, seconds, result in lines
+    )

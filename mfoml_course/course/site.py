@@ -22,13 +22,20 @@ from functools import partial
 from pathlib import Path
 
 import mfoml_course
-from .pages import exported_source, figures_without_alt, notebook_heading, page_notebook, relink
+from mfoml_course.course.pages import (
+    exported_source,
+    figures_without_alt,
+    notebook_heading,
+    page_notebook,
+    relink,
+)
 from .reference import link_names, reference
 
 # %% ../../nbs/api/40_course/site.ipynb #5a560f51
 @dataclass(frozen=True)
 class Sources:
     "The sources of a set of pages, in a folder of their own."
+
     folder: Path  # where they stand
     notebooks: dict[str, Path]  # a page's path under nbs, without its ending: its notebook
     away: str = ""  # the address under which the repository's files are found
@@ -44,14 +51,19 @@ class Sources:
         after: str = "",  # Markdown after the last cell
     ) -> None:
         "Write a notebook's page and its download."
-        source, folder = page_notebook(self.notebooks[page], entries=entries, names=self.names), page.rpartition("/")[0]
+        source, folder = (
+            page_notebook(self.notebooks[page], entries=entries, names=self.names),
+            page.rpartition("/")[0],
+        )
         cells, extra = source["cells"], {"cell_type": "markdown", "metadata": {}}
         cells[1:1] = [{**extra, "source": intro}] if intro else []
         cells += [{**extra, "source": after}] if after else []
         for number, cell in enumerate(cells):
             cell["id"] = f"cell-{number}"
             if cell["cell_type"] == "markdown":
-                cell["source"] = relink(cell["source"], folder=folder, pages=set(self.notebooks), away=self.away)
+                cell["source"] = relink(
+                    cell["source"], folder=folder, pages=set(self.notebooks), away=self.away
+                )
         self.write(f"pages/{page}.ipynb", json.dumps(source))
         self.write(f"extra/notebooks/{page}.ipynb", self.notebooks[page].read_text(encoding="utf-8"))
 
@@ -67,16 +79,45 @@ class Sources:
 
 # %% ../../nbs/api/40_course/site.ipynb #7252ef63
 _ASSETS = Path(mfoml_course.__file__).parent / "data" / "site"
-_MARKDOWN = {"myst_heading_anchors": 4, "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
-             "myst_dmath_double_inline": True, "nb_execution_mode": "off", "nb_ipywidgets_js": {}, "nb_merge_streams": True}
-_PYTHON = {"add_module_names": False, "smartquotes": False, "toc_object_entries_show_parents": "hide",
-           "python_maximum_signature_line_length": 88, "python_trailing_comma_in_multi_line_signatures": False}
-_HTML = {"html_theme": "pydata_sphinx_theme", "templates_path": [str(_ASSETS / "templates")],
-         "html_css_files": ["site.css"], "html_js_files": ["figures.js"], "html_favicon": str(_ASSETS / "static" / "favicon.svg"),
-         "html_copy_source": False, "html_show_sourcelink": False, "html_show_search_summary": False,
-         "html_context": {"default_mode": "auto"}, "html_sidebars": {"index": []}, "copybutton_prompt_text": r">>> |\.\.\. |\$ ", "copybutton_prompt_is_regexp": True}
-_THEME = {"navigation_with_keys": False, "article_header_end": ["notebook-links"], "secondary_sidebar_items": ["page-toc"],
-          "show_toc_level": 2, "footer_start": [], "footer_end": [], "search_bar_text": "Search", "back_to_top_button": False}
+_MARKDOWN = {
+    "myst_heading_anchors": 4,
+    "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
+    "myst_dmath_double_inline": True,
+    "nb_execution_mode": "off",
+    "nb_ipywidgets_js": {},
+    "nb_merge_streams": True,
+}
+_PYTHON = {
+    "add_module_names": False,
+    "smartquotes": False,
+    "toc_object_entries_show_parents": "hide",
+    "python_maximum_signature_line_length": 88,
+    "python_trailing_comma_in_multi_line_signatures": False,
+}
+_HTML = {
+    "html_theme": "pydata_sphinx_theme",
+    "templates_path": [str(_ASSETS / "templates")],
+    "html_css_files": ["site.css"],
+    "html_js_files": ["figures.js"],
+    "html_favicon": str(_ASSETS / "static" / "favicon.svg"),
+    "html_copy_source": False,
+    "html_show_sourcelink": False,
+    "html_show_search_summary": False,
+    "html_context": {"default_mode": "auto"},
+    "html_sidebars": {"index": []},
+    "copybutton_prompt_text": r">>> |\.\.\. |\$ ",
+    "copybutton_prompt_is_regexp": True,
+}
+_THEME = {
+    "navigation_with_keys": False,
+    "article_header_end": ["notebook-links"],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+    "footer_start": [],
+    "footer_end": [],
+    "search_bar_text": "Search",
+    "back_to_top_button": False,
+}
 
 
 def _settings(sources: Sources, *, title: str, version: str, repository: str) -> dict:
@@ -85,10 +126,20 @@ def _settings(sources: Sources, *, title: str, version: str, repository: str) ->
 
     plotly_js = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     theme = {**_THEME, "logo": {"text": title}, **({"github_url": repository} if repository else {})}
-    return {**_MARKDOWN, **_PYTHON, **_HTML, "project": title, "html_title": title, "version": version, "release": version,
-            "extensions": ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"], "html_theme_options": theme,
-            "html_static_path": [str(_ASSETS / "static"), str(plotly_js)], "html_extra_path": [str(sources.folder / "extra")],
-            "nb_execution_cache_path": str(sources.folder / "cache")}
+    return {
+        **_MARKDOWN,
+        **_PYTHON,
+        **_HTML,
+        "project": title,
+        "html_title": title,
+        "version": version,
+        "release": version,
+        "extensions": ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"],
+        "html_theme_options": theme,
+        "html_static_path": [str(_ASSETS / "static"), str(plotly_js)],
+        "html_extra_path": [str(sources.folder / "extra")],
+        "nb_execution_cache_path": str(sources.folder / "cache"),
+    }
 
 # %% ../../nbs/api/40_course/site.ipynb #06012a59
 _CALL = re.compile(r'(?<!<span class="o">\.</span>)<span class="n">(\w+)</span>(?=<span class="p">\()')
@@ -99,8 +150,11 @@ def link_calls(
     urls: dict[str, str],  # name: address of its reference entry
 ) -> str:  # HTML
     "Links from the calls in highlighted code to their reference entries."
+
     def link(found: re.Match) -> str:
-        return f'<a class="code-link" href="{urls[found[1]]}">{found[0]}</a>' if found[1] in urls else found[0]
+        return (
+            f'<a class="code-link" href="{urls[found[1]]}">{found[0]}</a>' if found[1] in urls else found[0]
+        )
 
     return _CALL.sub(link, body) if urls else body
 
@@ -112,38 +166,57 @@ def fold_lines(
     body: str,  # highlighted HTML
 ) -> str:  # HTML
     "Highlighted code with a block a line, so that long lines can go on with an indent."
+
     def block(line: str) -> str:
         plain = re.sub("<[^>]*>", "", line)
         return f'<span class="line" style="--indent: {len(plain) - len(plain.lstrip(" "))}ch">{line}</span>'
 
-    return _BLOCK.sub(lambda found: found[1] + "".join(map(block, found[2].splitlines(True))) + found[3], body)
+    return _BLOCK.sub(
+        lambda found: found[1] + "".join(map(block, found[2].splitlines(True))) + found[3], body
+    )
 
 # %% ../../nbs/api/40_course/site.ipynb #1528fb2a
 def _connect(app, sources: Sources, progress: Callable[[str], None]) -> None:
     "Tell of each page; give the templates the addresses of its notebook; link the calls in its code."
-    def read(app, page, source): progress(f"read {page}")
+
+    def read(app, page, source):
+        progress(f"read {page}")
 
     def write(app, page, template, context, doctree):
-        if page not in sources.notebooks: return
+        if page not in sources.notebooks:
+            return
         progress(f"write {page}")
         context["notebook_download"] = context["pathto"](f"notebooks/{page}.ipynb", 1)
         context["notebook_edit"] = f"{sources.edit}{page}.ipynb" if sources.edit else ""
         objects = app.env.domaindata["py"]["objects"]
-        urls = {name: context["pathto"](objects[full].docname).rstrip("#") + f"#{objects[full].node_id}"
-                for name, full in sources.names.items() if full in objects and "." not in name}
+        urls = {
+            name: context["pathto"](objects[full].docname).rstrip("#") + f"#{objects[full].node_id}"
+            for name, full in sources.names.items()
+            if full in objects and "." not in name
+        }
         context["body"] = fold_lines(link_calls(context["body"], urls))
 
     app.connect("source-read", read)
     app.connect("html-page-context", write, priority=400)  # before the theme drops what renders empty
 
 # %% ../../nbs/api/40_course/site.ipynb #d5a5558c
-_UNUSED = ("mml-*.js", "node-main.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-full*.js", "latest.js", "output/svg*", "adaptors")
+_UNUSED = (
+    "mml-*.js",
+    "node-main.js",
+    "tex-svg*.js",
+    "tex-mml-*.js",
+    "tex-chtml-full*.js",
+    "latest.js",
+    "output/svg*",
+    "adaptors",
+)
 
 
 def _replaceable(out: Path) -> Path:
     "The output folder, when it is ours to replace."
     out = Path(out)
-    if out.exists() and not out.is_dir(): raise NotADirectoryError(f"{out} is a file: name a folder for the pages")
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file: name a folder for the pages")
     if out.is_dir() and any(out.iterdir()) and not (out / "searchindex.js").is_file():
         raise FileExistsError(f"{out} holds files that are no pages of ours: name a new or an empty folder")
     return out.resolve()
@@ -156,11 +229,24 @@ def _sphinx(sources: Sources, built: Path, settings: dict, progress: Callable[[s
 
     warnings = io.StringIO()
     with patch_docutils(), docutils_namespace():
-        app = Sphinx(sources.folder / "pages", None, built, sources.folder / "doctrees", "html", confoverrides=settings,
-                     freshenv=True, status=None, warning=warnings)
+        app = Sphinx(
+            sources.folder / "pages",
+            None,
+            built,
+            sources.folder / "doctrees",
+            "html",
+            confoverrides=settings,
+            freshenv=True,
+            status=None,
+            warning=warnings,
+        )
         _connect(app, sources, progress)
         app.build()
-    return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).replace(f"{sources.folder / 'pages'}{os.sep}", "").strip()
+    return (
+        re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+        .replace(f"{sources.folder / 'pages'}{os.sep}", "")
+        .strip()
+    )
 
 
 def build_pages(
@@ -174,37 +260,59 @@ def build_pages(
     "The sources as HTML pages. Raises RuntimeError with Sphinx's warnings."
     out, built = _replaceable(out), sources.folder / "html"
     warnings = _sphinx(sources, built, settings, progress)
-    if strict and warnings: raise RuntimeError(f"the pages were not built, Sphinx warns:\n{warnings}")
+    if strict and warnings:
+        raise RuntimeError(f"the pages were not built, Sphinx warns:\n{warnings}")
     for pattern in _UNUSED:
-        for path in (built / "_static" / "mathjax").glob(pattern): shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (built / "_static" / "mathjax").glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     (built / ".buildinfo").unlink(missing_ok=True)  # a digest of this run's temporary folder
-    if out.exists(): shutil.rmtree(out)
+    if out.exists():
+        shutil.rmtree(out)
     shutil.copytree(built, out)
     return out / "index.html"
 
 # %% ../../nbs/api/40_course/site.ipynb #9ec23341
-SECTIONS = {"workshop": ("Workshop", "The course, in the order of the lectures."),
-            "api": ("Library", "What the course builds. Each page teaches the idea that its module implements.")}
-GROUPS = {"api": {0: "Data, trees, wavelets, smoothness", 10: "Networks", 20: "Probes", 25: "Experiments", 30: "Figures",
-                  40: "Tools of the course"}}
+SECTIONS = {
+    "workshop": ("Workshop", "The course, in the order of the lectures."),
+    "api": ("Library", "What the course builds. Each page teaches the idea that its module implements."),
+}
+GROUPS = {
+    "api": {
+        0: "Data, trees, wavelets, smoothness",
+        10: "Networks",
+        20: "Probes",
+        25: "Experiments",
+        30: "Figures",
+        40: "Tools of the course",
+    }
+}
 
 
 def _project(root: Path | None) -> dict[str, str]:
     "Title, version and addresses of the checkout."
     root = Path(root or Path(mfoml_course.__file__).parent.parent)
     config = configparser.ConfigParser(delimiters=["="])
-    if not config.read(root / "settings.ini", encoding="utf-8"): raise FileNotFoundError(f"{root} is no checkout: it has no settings.ini")
+    if not config.read(root / "settings.ini", encoding="utf-8"):
+        raise FileNotFoundError(f"{root} is no checkout: it has no settings.ini")
     settings = config["DEFAULT"]
     repository, branch = settings["git_url"].rstrip("/"), settings["branch"]
-    return {"title": settings["lib_name"], "version": settings["version"], "repository": repository,
-            "away": f"{repository}/blob/{branch}/", "edit": f"{repository}/edit/{branch}/nbs/"}
+    return {
+        "title": settings["lib_name"],
+        "version": settings["version"],
+        "repository": repository,
+        "away": f"{repository}/blob/{branch}/",
+        "edit": f"{repository}/edit/{branch}/nbs/",
+    }
 
 
-def _parsed(path: Path) -> dict: return json.loads(path.read_text(encoding="utf-8"))
+def _parsed(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _toctree(pages: list[str], caption: str = "") -> str:
-    return "\n".join(["```{toctree}", ":hidden:", *([f":caption: {caption}"] if caption else []), "", *pages, "```"])
+    return "\n".join(
+        ["```{toctree}", ":hidden:", *([f":caption: {caption}"] if caption else []), "", *pages, "```"]
+    )
 
 
 def group_pages(
@@ -214,7 +322,8 @@ def group_pages(
     "A section's pages under their headings, by the number that a page's name begins with; back rooms stand on their faces' pages."
     starts, groups = GROUPS.get(section, {0: ""}), {}
     for page in pages:
-        if page.count("/") > 1: continue
+        if page.count("/") > 1:
+            continue
         number = int((re.match(r"\d+", page.rpartition("/")[2]) or "0")[0])
         groups.setdefault(starts[max(start for start in starts if start <= number)], []).append(page)
     return groups
@@ -234,7 +343,9 @@ def _section(sources: Sources, section: str) -> None:
     "The page that lists a section's notebooks."
     title, summary = SECTIONS[section]
     lines, trees = [f"# {title}", "", f"> {summary}"], []
-    for heading, pages in group_pages(section, [page for page in sources.notebooks if page.startswith(f"{section}/")]).items():
+    for heading, pages in group_pages(
+        section, [page for page in sources.notebooks if page.startswith(f"{section}/")]
+    ).items():
         lines += ["", *([f"## {heading}", ""] if heading else [])]
         for page in pages:
             name, what = notebook_heading(_parsed(sources.notebooks[page]))
@@ -246,9 +357,14 @@ def _section(sources: Sources, section: str) -> None:
 def _library_page(sources: Sources, page: str) -> None:
     "One notebook of the library, with its reference entries and the list of its back rooms."
     module, source = exported_source(_parsed(sources.notebooks[page]))
-    backs = [other.removeprefix(f"{page.rpartition('/')[0]}/") for other in sources.notebooks if other.startswith(f"{page}/")]
+    backs = [
+        other.removeprefix(f"{page.rpartition('/')[0]}/")
+        for other in sources.notebooks
+        if other.startswith(f"{page}/")
+    ]
     after = _toctree(backs) if backs else ""
-    if not module: return sources.add(page, after=after)
+    if not module:
+        return sources.add(page, after=after)
     entries = reference(source, module=module)
     links = ", ".join(f"{{py:obj}}`{name} <{module}.{name}>`" for name in entries)
     intro = f"```{{py:module}} {module}\n```\n\nModule `{module}`" + (f": {links}." if links else ".")
@@ -265,22 +381,33 @@ def build_site(
     root, tell = Path(root), progress or (lambda line: None)
     project, nbs = _project(root), root / "nbs"
     sections = [s for s in SECTIONS if any((nbs / s).glob("*.ipynb"))]
-    notebooks = {page: nbs / f"{page}.ipynb" for page in ["index", *(page for s in sections for page in section_pages(nbs, s))]}
+    notebooks = {
+        page: nbs / f"{page}.ipynb"
+        for page in ["index", *(page for s in sections for page in section_pages(nbs, s))]
+    }
     for page, path in notebooks.items():
-        if mute := figures_without_alt(_parsed(path)): raise ValueError(f"{page}: no alternative text on the figure of {mute[0]!r}")
-    names = link_names(dict(exported_source(_parsed(path)) for page, path in notebooks.items() if page.startswith("api/")))
+        if mute := figures_without_alt(_parsed(path)):
+            raise ValueError(f"{page}: no alternative text on the figure of {mute[0]!r}")
+    names = link_names(
+        dict(exported_source(_parsed(path)) for page, path in notebooks.items() if page.startswith("api/"))
+    )
     with tempfile.TemporaryDirectory(prefix="mfoml-site-") as folder:
         sources = Sources(Path(folder), notebooks, project["away"], project["edit"], names)
         sources.add("index", after=_toctree([f"{section}/index" for section in sections]))
-        for page in list(notebooks)[1:]: _library_page(sources, page) if page.startswith("api/") else sources.add(page)
-        for section in sections: _section(sources, section)
+        for page in list(notebooks)[1:]:
+            _library_page(sources, page) if page.startswith("api/") else sources.add(page)
+        for section in sections:
+            _section(sources, section)
         _copy_images(nbs, sources)
-        settings = _settings(sources, title=project["title"], version=project["version"], repository=project["repository"])
+        settings = _settings(
+            sources, title=project["title"], version=project["version"], repository=project["repository"]
+        )
         return build_pages(sources, out, settings, progress=tell)
 
 
 def _copy_images(nbs: Path, sources: Sources) -> None:
-    if (nbs / "images").is_dir(): shutil.copytree(nbs / "images", sources.folder / "pages" / "images")
+    if (nbs / "images").is_dir():
+        shutil.copytree(nbs / "images", sources.folder / "pages" / "images")
     (sources.folder / "extra").mkdir(exist_ok=True)
 
 # %% ../../nbs/api/40_course/site.ipynb #57ecce00
@@ -288,8 +415,14 @@ def _report_start(sources: Sources, summary: list[dict]) -> str:
     "The report's start page."
     rows = {str(row["notebook"]): row for row in summary}
     columns = [c for c in ("cells", "seconds", "result") if any(c in row for row in summary)]
-    lines = ["# Workshop report", "", "> What the workshop's notebooks showed when they ran on this machine.", "",
-             "| " + " | ".join(["notebook", "about", *columns]) + " |", "|" + ":--|" * (2 + len(columns))]
+    lines = [
+        "# Workshop report",
+        "",
+        "> What the workshop's notebooks showed when they ran on this machine.",
+        "",
+        "| " + " | ".join(["notebook", "about", *columns]) + " |",
+        "|" + ":--|" * (2 + len(columns)),
+    ]
     for page, path in sources.notebooks.items():
         name, what = notebook_heading(_parsed(path))
         row = rows.get(path.stem, {})
@@ -308,21 +441,27 @@ def render_report(
     "The report on executed notebooks, readable without network."
     executed, project = [Path(path) for path in executed], _project(root)
     missing = [str(path) for path in executed if not path.is_file()]
-    if missing or not executed: raise FileNotFoundError(f"no executed notebook {', '.join(missing)}".rstrip())
+    if missing or not executed:
+        raise FileNotFoundError(f"no executed notebook {', '.join(missing)}".rstrip())
     notebooks = {f"workshop/{path.stem}": path for path in executed}
     with tempfile.TemporaryDirectory(prefix="mfoml-report-") as folder:
         sources = Sources(Path(folder), notebooks, project["away"])
-        for page in notebooks: sources.add(page)
+        for page in notebooks:
+            sources.add(page)
         sources.write("pages/index.md", _report_start(sources, summary or []))
         _copy_images(Path(root or Path(mfoml_course.__file__).parent.parent) / "nbs", sources)
-        settings = {**_settings(sources, title="Workshop report", version=project["version"], repository=""),
-                    "html_sidebars": {"**": []}}
+        settings = {
+            **_settings(sources, title="Workshop report", version=project["version"], repository=""),
+            "html_sidebars": {"**": []},
+        }
         return build_pages(sources, out, settings, strict=False)
 
 # %% ../../nbs/api/40_course/site.ipynb #123c61fd
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     "Serves files without a line for each."
-    def log_message(self, *args): pass
+
+    def log_message(self, *args):
+        pass
 
 
 def serve(
@@ -333,13 +472,21 @@ def serve(
     ready: Callable[[str], None] = lambda url: None,  # called with the address once it answers
 ) -> None:
     "Serve a folder until it is interrupted. Raises OSError when the port is in use."
-    if not Path(folder, "index.html").is_file(): raise FileNotFoundError(f"{folder} holds no index.html: build the pages first")
+    if not Path(folder, "index.html").is_file():
+        raise FileNotFoundError(f"{folder} holds no index.html: build the pages first")
     handler = partial(_Quiet, directory=str(folder))
-    try: server = http.server.ThreadingHTTPServer((host, port), handler)
+    try:
+        server = http.server.ThreadingHTTPServer((host, port), handler)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE: raise
-        raise OSError(errno.EADDRINUSE, f"port {port} is in use: stop what uses it, or choose another with --port {port + 1}") from None
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(
+            errno.EADDRINUSE,
+            f"port {port} is in use: stop what uses it, or choose another with --port {port + 1}",
+        ) from None
     with server:
         ready(f"http://{host}:{server.server_address[1]}/")
-        try: server.serve_forever()
-        except KeyboardInterrupt: pass
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            pass

@@ -73,7 +73,10 @@ def write_guard(
     """Write a sitecustomize.py that refuses outside connections and leaves out the address parser."""
     path = Path(folder) / "sitecustomize.py"
     steps = (refuse_outside_connections, leave_out_address_parser)
-    path.write_text("\n\n".join(f"{inspect.getsource(step)}\n\n{step.__name__}()" for step in steps) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n\n".join(f"{inspect.getsource(step)}\n\n{step.__name__}()" for step in steps) + "\n",
+        encoding="utf-8",
+    )
     return path
 
 # %% ../../nbs/api/40_course/testing.ipynb #e0d822f7
@@ -118,7 +121,11 @@ def export_differences(
     committed = Path(root) / "mfoml_course"
     with tempfile.TemporaryDirectory() as folder:
         exported = export_copy(root, folder)
-        names = {path.relative_to(package).as_posix() for package in (committed, exported) for path in package.rglob("*.py")}
+        names = {
+            path.relative_to(package).as_posix()
+            for package in (committed, exported)
+            for path in package.rglob("*.py")
+        }
         same, *_ = filecmp.cmpfiles(committed, exported, names, shallow=False)
     return sorted(names - set(same))
 
@@ -154,13 +161,36 @@ def build_command(
     full: bool = False,  # also the tests that are marked slow
 ) -> list:  # the command, to be run in the course's folder
     """The command that tests the course."""
-    values = {after for before, after in zip(args, args[1:]) if before in ("-k", "-m", "-n", "-p", "-o", "-W")}
-    given = any(Path(root, arg.split("::")[0]).exists() for arg in args if arg[0] != "-" and arg not in values)
+    values = {
+        after for before, after in zip(args, args[1:]) if before in ("-k", "-m", "-n", "-p", "-o", "-W")
+    }
+    given = any(
+        Path(root, arg.split("::")[0]).exists() for arg in args if arg[0] != "-" and arg not in values
+    )
     paths = [] if given else [name for name in ("nbs", "tests") if Path(root, name).is_dir()]
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "--import-mode=importlib"]
-    plugins = ["-p", "no:cacheprovider", "-p", "mfoml_course.course.testing", "-n", str(workers()), "--dist", "loadfile"]
+    plugins = [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "mfoml_course.course.testing",
+        "-n",
+        str(workers()),
+        "--dist",
+        "loadfile",
+    ]
     marked = ["-m", "slow or not slow" if full else "not slow"]
-    return [sys.executable, "-m", "pytest", *plugins, *options, *marked, "--ignore=nbs/exercises", *paths, *args]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        *plugins,
+        *options,
+        *marked,
+        "--ignore=nbs/exercises",
+        *paths,
+        *args,
+    ]
 
 # %% ../../nbs/api/40_course/testing.ipynb #063fc377
 def run_tests(

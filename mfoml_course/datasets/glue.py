@@ -17,13 +17,16 @@ import numpy as np
 @dataclass(frozen=True)
 class GlueTask:
     "What tells one task from the others."
+
     name: str
     question: str  # what is asked of a text
     fields: tuple  # columns of the one or two texts
     labels: tuple  # names of the classes in the order of their numbers; empty for a score between 0 and 5
     metrics: tuple  # of GLUE; the first one is the headline
     label_column: str = "label"
-    files: dict = field(default_factory=lambda: {"train": ("train.tsv",), "dev": ("dev.tsv",)})  # names looked for, in order
+    files: dict = field(
+        default_factory=lambda: {"train": ("train.tsv",), "dev": ("dev.tsv",)}
+    )  # names looked for, in order
     header: tuple = ()  # columns of files that have no header line
 
     @property
@@ -33,24 +36,90 @@ class GlueTask:
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #79fcd6ce
 _PAIR = ("sentence1", "sentence2")
-_COLA = dict(files={"train": ("train.tsv", "in_domain_train.tsv"), "dev": ("dev.tsv", "in_domain_dev.tsv")},
-             header=("source", "label", "star", "sentence"))
+_COLA = dict(
+    files={"train": ("train.tsv", "in_domain_train.tsv"), "dev": ("dev.tsv", "in_domain_dev.tsv")},
+    header=("source", "label", "star", "sentence"),
+)
 
-TASKS = {task.name: task for task in (
-    GlueTask("cola", "Is the sentence grammatical?", ("sentence",), ("unacceptable", "acceptable"), ("matthews",), **_COLA),
-    GlueTask("sst2", "Is the review positive?", ("sentence",), ("negative", "positive"), ("accuracy",)),
-    GlueTask("mrpc", "Do both say the same?", ("#1 String", "#2 String"), ("different", "equivalent"), ("f1", "accuracy"), "Quality",
-             files={"train": ("train.tsv", "msr_paraphrase_train.txt"), "dev": ("dev.tsv", "msr_paraphrase_test.txt")}),
-    GlueTask("qqp", "Is it the same question?", ("question1", "question2"), ("different", "duplicate"), ("f1", "accuracy"), "is_duplicate"),
-    GlueTask("stsb", "How similar are they, from 0 to 5?", _PAIR, (), ("pearson", "spearman"), "score"),
-    GlueTask("mnli", "Does the second follow from the first?", _PAIR, ("entailment", "neutral", "contradiction"), ("accuracy",), "gold_label",
-             files={"train": ("train.tsv",), "dev": ("dev_matched.tsv",), "dev_mismatched": ("dev_mismatched.tsv",)}),
-    GlueTask("qnli", "Does the sentence answer the question?", ("question", "sentence"), ("entailment", "not_entailment"), ("accuracy",)),
-    GlueTask("rte", "Does the second follow from the first?", _PAIR, ("entailment", "not_entailment"), ("accuracy",)),
-    GlueTask("wnli", "Is the pronoun resolved rightly?", _PAIR, ("not_entailment", "entailment"), ("accuracy",)),
-    GlueTask("grammar", "Is the sentence grammatical? (generated)", ("sentence",), ("unacceptable", "acceptable"), ("matthews", "accuracy")),
-    GlueTask("reviews", "Is the review positive? (generated)", ("sentence",), ("negative", "positive"), ("accuracy",)),
-)}
+TASKS = {
+    task.name: task
+    for task in (
+        GlueTask(
+            "cola",
+            "Is the sentence grammatical?",
+            ("sentence",),
+            ("unacceptable", "acceptable"),
+            ("matthews",),
+            **_COLA,
+        ),
+        GlueTask("sst2", "Is the review positive?", ("sentence",), ("negative", "positive"), ("accuracy",)),
+        GlueTask(
+            "mrpc",
+            "Do both say the same?",
+            ("#1 String", "#2 String"),
+            ("different", "equivalent"),
+            ("f1", "accuracy"),
+            "Quality",
+            files={
+                "train": ("train.tsv", "msr_paraphrase_train.txt"),
+                "dev": ("dev.tsv", "msr_paraphrase_test.txt"),
+            },
+        ),
+        GlueTask(
+            "qqp",
+            "Is it the same question?",
+            ("question1", "question2"),
+            ("different", "duplicate"),
+            ("f1", "accuracy"),
+            "is_duplicate",
+        ),
+        GlueTask("stsb", "How similar are they, from 0 to 5?", _PAIR, (), ("pearson", "spearman"), "score"),
+        GlueTask(
+            "mnli",
+            "Does the second follow from the first?",
+            _PAIR,
+            ("entailment", "neutral", "contradiction"),
+            ("accuracy",),
+            "gold_label",
+            files={
+                "train": ("train.tsv",),
+                "dev": ("dev_matched.tsv",),
+                "dev_mismatched": ("dev_mismatched.tsv",),
+            },
+        ),
+        GlueTask(
+            "qnli",
+            "Does the sentence answer the question?",
+            ("question", "sentence"),
+            ("entailment", "not_entailment"),
+            ("accuracy",),
+        ),
+        GlueTask(
+            "rte",
+            "Does the second follow from the first?",
+            _PAIR,
+            ("entailment", "not_entailment"),
+            ("accuracy",),
+        ),
+        GlueTask(
+            "wnli", "Is the pronoun resolved rightly?", _PAIR, ("not_entailment", "entailment"), ("accuracy",)
+        ),
+        GlueTask(
+            "grammar",
+            "Is the sentence grammatical? (generated)",
+            ("sentence",),
+            ("unacceptable", "acceptable"),
+            ("matthews", "accuracy"),
+        ),
+        GlueTask(
+            "reviews",
+            "Is the review positive? (generated)",
+            ("sentence",),
+            ("negative", "positive"),
+            ("accuracy",),
+        ),
+    )
+}
 
 
 def glue_task(
@@ -65,6 +134,7 @@ def glue_task(
 @dataclass(frozen=True)
 class Examples:
     "Texts and labels of one split."
+
     texts: list  # of tuples: one text, or two
     labels: np.ndarray  # (n_examples,) class numbers, or scores as floats
 
@@ -88,7 +158,9 @@ def _label_number(task: GlueTask, raw: str, where: str):
         return task.labels.index(raw)
     if raw in {str(k) for k in range(len(task.labels))}:
         return int(raw)
-    raise ValueError(f"{where}: label {raw!r} is not one of {task.name}'s: {', '.join(task.labels)} or 0 to {len(task.labels) - 1}")
+    raise ValueError(
+        f"{where}: label {raw!r} is not one of {task.name}'s: {', '.join(task.labels)} or 0 to {len(task.labels) - 1}"
+    )
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #b256f3f9
 def check_examples(
@@ -100,7 +172,9 @@ def check_examples(
     for where, row in rows:
         missing = [c for c in (*task.fields, task.label_column) if row.get(c) is None]
         if missing:
-            raise ValueError(f"{where}: no column {', '.join(missing)}; {task.name} needs {', '.join((*task.fields, task.label_column))}")
+            raise ValueError(
+                f"{where}: no column {', '.join(missing)}; {task.name} needs {', '.join((*task.fields, task.label_column))}"
+            )
         text = tuple(row[c].strip() for c in task.fields)
         if not all(text):
             raise ValueError(f"{where}: the text in column {task.fields[text.index('')]} is empty")
@@ -119,8 +193,10 @@ def _find_file(task: GlueTask, folder: Path, split: str) -> Path:
         for name in task.files[split]:
             if (place / name).is_file():
                 return place / name
-    raise FileNotFoundError(f"no file of {task.name}'s {split} split in {folder.name}: expected {' or '.join(task.files[split])}. "
-                            "GLUE's archives hold them; the tasks 'grammar' and 'reviews' need no file")
+    raise FileNotFoundError(
+        f"no file of {task.name}'s {split} split in {folder.name}: expected {' or '.join(task.files[split])}. "
+        "GLUE's archives hold them; the tasks 'grammar' and 'reviews' need no file"
+    )
 
 
 def read_glue(
@@ -151,13 +227,21 @@ def fetch_glue(
         from datasets import load_dataset
     except ImportError as error:
         raise ImportError('datasets is not installed: pip install "mfoml_course[text]"') from error
-    hub_split = {"dev": "validation_matched" if name == "mnli" else "validation", "dev_mismatched": "validation_mismatched"}.get(split, split)
+    hub_split = {
+        "dev": "validation_matched" if name == "mnli" else "validation",
+        "dev_mismatched": "validation_mismatched",
+    }.get(split, split)
     try:
         table = load_dataset(repository, name, split=hub_split)
     except (ConnectionError, OSError) as error:
-        raise ConnectionError(f"the hub's {repository} cannot be reached ({type(error).__name__}): read GLUE's files from a folder with read_glue, "
-                              "or take the task 'grammar', which needs no file") from error
-    rows = ({**{c: row.get(_HUB_FIELDS.get(c, c)) for c in task.fields}, task.label_column: str(row["label"])} for row in table)
+        raise ConnectionError(
+            f"the hub's {repository} cannot be reached ({type(error).__name__}): read GLUE's files from a folder with read_glue, "
+            "or take the task 'grammar', which needs no file"
+        ) from error
+    rows = (
+        {**{c: row.get(_HUB_FIELDS.get(c, c)) for c in task.fields}, task.label_column: str(row["label"])}
+        for row in table
+    )
     return check_examples(task, ((f"{name} {split} row {i}", row) for i, row in enumerate(rows)))
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #99ed3442
@@ -184,9 +268,18 @@ def make_grammar(
     for good in labels:
         many, other = rng.random(2) < 0.5
         subject, thing, verb = rng.choice(_NOUNS), rng.choice(_NOUNS), rng.choice(_VERBS)
-        between = [] if rng.random() < 0.5 else rng.choice(_PLACES).format(_noun(rng.choice(_NOUNS), other)).split()
+        between = (
+            [] if rng.random() < 0.5 else rng.choice(_PLACES).format(_noun(rng.choice(_NOUNS), other)).split()
+        )
         disagree = not good and rng.random() < 0.5
-        words = ["the", _noun(subject, many), *between, verb if many != disagree else verb + "s", "the", _noun(thing, other)]
+        words = [
+            "the",
+            _noun(subject, many),
+            *between,
+            verb if many != disagree else verb + "s",
+            "the",
+            _noun(thing, other),
+        ]
         if not good and not disagree:
             at = rng.integers(len(words) - 1)
             words[at], words[at + 1] = words[at + 1], words[at]
@@ -227,14 +320,19 @@ def load_glue(
     name: str,  # of the task
     split: str = "train",  # "train" or "dev"
     *,
-    folder: str | Path | None = None,  # with GLUE's files; None: the `datasets` library, or nothing for generated tasks
+    folder: str
+    | Path
+    | None = None,  # with GLUE's files; None: the `datasets` library, or nothing for generated tasks
     n_generated: int = 2000,  # examples of a generated task's train split; a quarter for dev
 ) -> Examples:
     "Examples of one split, generated, from a folder, or through the `datasets` library."
     if name in _GENERATED:
         if split not in ("train", "dev"):
             raise ValueError(f"{name} has no split {split!r}: choose from train, dev")
-        return _GENERATED[name](n_generated if split == "train" else max(2, n_generated // 4), random_state=0 if split == "train" else 1)
+        return _GENERATED[name](
+            n_generated if split == "train" else max(2, n_generated // 4),
+            random_state=0 if split == "train" else 1,
+        )
     return fetch_glue(name, split) if folder is None else read_glue(name, folder, split)
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #6a56143d
@@ -249,8 +347,15 @@ def glue_scores(
 
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape or labels.ndim != 1:
-        raise ValueError(f"expected labels and predictions of the same shape (n_examples,), got {labels.shape} and {predictions.shape}")
+        raise ValueError(
+            f"expected labels and predictions of the same shape (n_examples,), got {labels.shape} and {predictions.shape}"
+        )
     flat = labels.std() == 0 or predictions.std() == 0
-    metrics = {"matthews": matthews_corrcoef, "accuracy": accuracy_score, "f1": f1_score,
-               "pearson": lambda a, b: np.nan if flat else pearsonr(a, b)[0], "spearman": lambda a, b: np.nan if flat else spearmanr(a, b)[0]}
+    metrics = {
+        "matthews": matthews_corrcoef,
+        "accuracy": accuracy_score,
+        "f1": f1_score,
+        "pearson": lambda a, b: np.nan if flat else pearsonr(a, b)[0],
+        "spearman": lambda a, b: np.nan if flat else spearmanr(a, b)[0],
+    }
     return {metric: float(metrics[metric](labels, predictions)) for metric in glue_task(name).metrics}

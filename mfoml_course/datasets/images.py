@@ -30,16 +30,23 @@ def _read_idx(
     "The array in an IDX file."
     n_axes = content[3] if len(content) > 3 and content[:3] == b"\x00\x00\x08" else 0
     start = 4 + 4 * n_axes
-    if n_axes == 0 or len(content) < start: raise DamagedFileError(f"damaged file {name}: not an IDX file of bytes")
+    if n_axes == 0 or len(content) < start:
+        raise DamagedFileError(f"damaged file {name}: not an IDX file of bytes")
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
     size = start + int(np.prod(shape))
-    if len(content) != size: raise DamagedFileError(f"damaged file {name}: {len(content)} bytes, but shape {shape} needs {size}")
+    if len(content) != size:
+        raise DamagedFileError(f"damaged file {name}: {len(content)} bytes, but shape {shape} needs {size}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 # %% ../../nbs/api/00_datasets/images.ipynb #400bdc1a
-_IDX_BYTES = {"train-images-idx3-ubyte": 47_040_016, "train-labels-idx1-ubyte": 60_008,
-              "t10k-images-idx3-ubyte": 7_840_016, "t10k-labels-idx1-ubyte": 10_008}
+_IDX_BYTES = {
+    "train-images-idx3-ubyte": 47_040_016,
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "t10k-labels-idx1-ubyte": 10_008,
+}
 _AGAIN = "delete it and call load_images(..., download=True)"
+
 
 def _idx_content(dataset, folder, name):
     "The verified bytes of an IDX file, from name.gz (MD5) or else name (size)."
@@ -51,44 +58,74 @@ def _idx_content(dataset, folder, name):
         return gzip.decompress(content)
     content = plain.read_bytes()
     if len(content) != _IDX_BYTES[name]:
-        raise DamagedFileError(f"damaged file {plain}: {len(content)} bytes instead of {_IDX_BYTES[name]}; {_AGAIN}")
+        raise DamagedFileError(
+            f"damaged file {plain}: {len(content)} bytes instead of {_IDX_BYTES[name]}; {_AGAIN}"
+        )
     return content
 
 # %% ../../nbs/api/00_datasets/images.ipynb #af660766
 def _mnist_arrays(dataset, root, train):
     "Pictures (n, 1, 28, 28) and labels (n,) of one part; the other part need not be there."
     folder, part = Path(root) / dataset.__name__ / "raw", "train" if train else "t10k"
-    images, labels = (_read_idx(_idx_content(dataset, folder, name), name)
-                      for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"))
+    images, labels = (
+        _read_idx(_idx_content(dataset, folder, name), name)
+        for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
+    )
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DamagedFileError(f"damaged files in {folder}: {images.shape} pictures but {labels.shape} labels")
+        raise DamagedFileError(
+            f"damaged files in {folder}: {images.shape} pictures but {labels.shape} labels"
+        )
     return images[:, None].copy(), labels.astype(np.int64)  # (n, 1, 28, 28), (n,)
 
 # %% ../../nbs/api/00_datasets/images.ipynb #71d7df45
 def _torchvision_arrays(dataset, root, train):
     "Pictures (n, 3, height, width) and labels (n,) of a set that torchvision reads and verifies."
     base = Path(root) / dataset.base_folder
-    if not base.is_dir(): raise FileNotFoundError(base)
-    try: read = dataset(root, split="train" if train else "test") if hasattr(dataset, "splits") else dataset(root, train=train)
-    except RuntimeError as error: raise DamagedFileError(f"missing or damaged files in {base}: {error}") from error
-    images, labels = (read.data, read.labels) if hasattr(read, "labels") else (read.data.transpose(0, 3, 1, 2), read.targets)
+    if not base.is_dir():
+        raise FileNotFoundError(base)
+    try:
+        read = (
+            dataset(root, split="train" if train else "test")
+            if hasattr(dataset, "splits")
+            else dataset(root, train=train)
+        )
+    except RuntimeError as error:
+        raise DamagedFileError(f"missing or damaged files in {base}: {error}") from error
+    images, labels = (
+        (read.data, read.labels)
+        if hasattr(read, "labels")
+        else (read.data.transpose(0, 3, 1, 2), read.targets)
+    )
     return np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64)
 
 # %% ../../nbs/api/00_datasets/images.ipynb #a88154fc
-_IMAGE_SETS = {"mnist": ("MNIST", "12 MB"), "fashion_mnist": ("FashionMNIST", "31 MB"), "cifar10": ("CIFAR10", "170 MB"),
-               "cifar100": ("CIFAR100", "169 MB"), "stl10": ("STL10", "2.6 GB")}
+_IMAGE_SETS = {
+    "mnist": ("MNIST", "12 MB"),
+    "fashion_mnist": ("FashionMNIST", "31 MB"),
+    "cifar10": ("CIFAR10", "170 MB"),
+    "cifar100": ("CIFAR100", "169 MB"),
+    "stl10": ("STL10", "2.6 GB"),
+}
+
 
 def _image_arrays(dataset, size, root, train, download):
     "Download when asked, then read; what goes wrong is said with its cure."
     try:
-        if download: dataset(root, download=True)
+        if download:
+            dataset(root, download=True)
     except (OSError, RuntimeError) as error:
-        raise ConnectionError(f"could not download {dataset.__name__} ({size}): {error}. {_OFFLINE}") from error
-    try: return (_mnist_arrays if hasattr(dataset, "mirrors") else _torchvision_arrays)(dataset, root, train)
+        raise ConnectionError(
+            f"could not download {dataset.__name__} ({size}): {error}. {_OFFLINE}"
+        ) from error
+    try:
+        return (_mnist_arrays if hasattr(dataset, "mirrors") else _torchvision_arrays)(dataset, root, train)
     except FileNotFoundError as error:
         part = "training" if train else "test"
-        raise FileNotFoundError(f"no {dataset.__name__} {part} files in {root}: call load_images(..., download=True) once "
-                                f"with a network ({size}), or copy torchvision's files there. {_OFFLINE}") from error
+        raise FileNotFoundError(
+            f"no {dataset.__name__} {part} files in {root}: call load_images(..., download=True) once "
+            f"with a network ({size}), or copy torchvision's files there. {_OFFLINE}"
+        ) from error
+
 
 _OFFLINE = "Without a network, load_mnist_5k() and load_mnist1d() need no files."
 
@@ -101,7 +138,8 @@ def load_images(
     download: bool = False,  # fetch missing files first, 12 MB (mnist) to 2.6 GB (stl10)
 ):  # images (n, channels, height, width) uint8 in 0..255, labels (n,) int64 from 0
     "A set of labelled pictures, read from verified files on disk: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100, STL-10."
-    if name not in _IMAGE_SETS: raise ValueError(f"expected a set among {', '.join(_IMAGE_SETS)}, got {name!r}")
+    if name not in _IMAGE_SETS:
+        raise ValueError(f"expected a set among {', '.join(_IMAGE_SETS)}, got {name!r}")
     from torchvision import datasets
 
     title, size = _IMAGE_SETS[name]

@@ -13,21 +13,23 @@ def _whole_number(name, value, low, high, why=""):
     "Refuse what is not a whole number from low to high, by name."
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"expected {name} to be a whole number, got {value!r}")
-    if not low <= value <= high: raise ValueError(f"expected {name} from {low} to {high}, got {value}{why}")
+    if not low <= value <= high:
+        raise ValueError(f"expected {name} from {low} to {high}, got {value}{why}")
 
 # %% ../../nbs/api/00_datasets/toys.ipynb #7fe588bf
 def _spiral(a, b):
     "Two arms that turn by 1.4 turns on the way from the middle to a corner."
-    turn = np.arctan2(b - .5, a - .5) / (2 * np.pi) + 2 * np.hypot(a - .5, b - .5)
-    return turn % 1 < .5
+    turn = np.arctan2(b - 0.5, a - 0.5) / (2 * np.pi) + 2 * np.hypot(a - 0.5, b - 0.5)
+    return turn % 1 < 0.5
+
 
 _TOYS = {
     "half_plane": lambda a, b: 2 * a + b > 1.5,
-    "disc": lambda a, b: (a - .5) ** 2 + (b - .5) ** 2 < 1 / (2 * np.pi),  # half of the square's area
-    "xor": lambda a, b: (a > .5) ^ (b > .5),
+    "disc": lambda a, b: (a - 0.5) ** 2 + (b - 0.5) ** 2 < 1 / (2 * np.pi),  # half of the square's area
+    "xor": lambda a, b: (a > 0.5) ^ (b > 0.5),
     "checkerboard": lambda a, b: (np.floor(4 * a) + np.floor(4 * b)) % 2 == 1,
     "spiral": _spiral,
-    "piecewise": lambda a, b: np.where(b > .5 + .25 * np.sin(2 * np.pi * a), 1 + b**2, np.cos(np.pi * a)),
+    "piecewise": lambda a, b: np.where(b > 0.5 + 0.25 * np.sin(2 * np.pi * a), 1 + b**2, np.cos(np.pi * a)),
 }
 
 # %% ../../nbs/api/00_datasets/toys.ipynb #884defcd
@@ -39,14 +41,18 @@ def make_toy(
     random_state=0,  # seed or numpy Generator
 ):  # X (n_samples, 2) float64 in [0, 1], y (n_samples,): int64 0 or 1, float64 for "piecewise"
     "Uniform points of the unit square and the values of a function that can be drawn."
-    if name not in _TOYS: raise ValueError(f"expected a toy among {', '.join(_TOYS)}, got {name!r}")
+    if name not in _TOYS:
+        raise ValueError(f"expected a toy among {', '.join(_TOYS)}, got {name!r}")
     _whole_number("n_samples", n_samples, 1, 10**9)
     indicator = name != "piecewise"
-    if not (isinstance(noise, (int, float, np.number)) and 0 <= noise <= (1 if indicator else np.finfo(float).max)):
+    if not (
+        isinstance(noise, (int, float, np.number)) and 0 <= noise <= (1 if indicator else np.finfo(float).max)
+    ):
         raise ValueError(f"expected noise {'from 0 to 1' if indicator else '>= 0 and finite'}, got {noise!r}")
     rng = np.random.default_rng(random_state)
     X = rng.random((n_samples, 2))
     y = _TOYS[name](X[:, 0], X[:, 1])  # (n_samples,)
-    if not indicator: return X, y + noise * rng.standard_normal(n_samples)
-    coin, replaced = rng.random(n_samples) < .5, rng.random(n_samples) < noise
+    if not indicator:
+        return X, y + noise * rng.standard_normal(n_samples)
+    coin, replaced = rng.random(n_samples) < 0.5, rng.random(n_samples) < noise
     return X, np.where(replaced, coin, y).astype(np.int64)

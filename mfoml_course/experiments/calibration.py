@@ -21,27 +21,33 @@ from ..records import write_whole
 MEASURED = ("angle", "tail", "zipf", "scale", "consensus")
 WINDOWS = (2, 3, 4, 6, 10)  # smallest node in leaves
 
-def _finite(value): # float -> float | str | None
+
+def _finite(value):  # float -> float | str | None
     "A number that JSON can hold: inf becomes text, nan becomes null."
     return None if value is None or np.isnan(value) else "inf" if np.isinf(value) else round(float(value), 6)
 
-def _number(value): # float | str | None -> float
+
+def _number(value):  # float | str | None -> float
     "The way back."
     return np.nan if value is None else float(value)
 
-def _angle(wavelets): # Wavelets -> float
+
+def _angle(wavelets):  # Wavelets -> float
     "The lecture's alpha, nan where its set S is empty."
-    try: return smoothness_index(wavelets, method="angle").alpha
-    except ValueError: return np.nan
+    try:
+        return smoothness_index(wavelets, method="angle").alpha
+    except ValueError:
+        return np.nan
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #143ede56
 def calibrate_function(
-    known: KnownFunction, *,
+    known: KnownFunction,
+    *,
     seed: int = 0,
     n_samples: int = 20_000,  # uniform points
     n_trees: int = 5,
-    n_refits: int = 6,        # half-size forests of the interval
-) -> dict: # one row, ready for JSON
+    n_refits: int = 6,  # half-size forests of the interval
+) -> dict:  # one row, ready for JSON
     "Grow a forest on one function and measure its index in every way."
     started = time.process_time()
     X, y = known.sample(n_samples, random_state=seed)
@@ -49,60 +55,84 @@ def calibrate_function(
     index = smoothness_interval(forest, X, y, n_refits=n_refits, random_state=seed)
     estimate = {"angle": np.nan if index.saturated else _angle(forest.wavelets_), "consensus": index.alpha}
     estimate |= {m: index.details.get(m, np.nan) for m in ("tail", "zipf", "scale")}
-    windows = {} if index.saturated else {str(w): _finite(smoothness_index(forest.wavelets_, leaves=w).alpha) for w in WINDOWS}
-    return dict(name=known.name, seed=seed, truth=_finite(known.alpha), noise=known.noise,
-                estimate={m: _finite(estimate[m]) for m in MEASURED}, low=_finite(index.low), high=_finite(index.high),
-                windows=windows, saturated=index.saturated, noisy=index.details["noise"], reason=index.details["reason"],
-                seconds=round(time.process_time() - started, 2))
+    windows = (
+        {}
+        if index.saturated
+        else {str(w): _finite(smoothness_index(forest.wavelets_, leaves=w).alpha) for w in WINDOWS}
+    )
+    return dict(
+        name=known.name,
+        seed=seed,
+        truth=_finite(known.alpha),
+        noise=known.noise,
+        estimate={m: _finite(estimate[m]) for m in MEASURED},
+        low=_finite(index.low),
+        high=_finite(index.high),
+        windows=windows,
+        saturated=index.saturated,
+        noisy=index.details["noise"],
+        reason=index.details["reason"],
+        seconds=round(time.process_time() - started, 2),
+    )
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #994e8e5d
 def calibrate_exact(
-    alpha: float, *,    # the index of the lacunary sum
+    alpha: float,  # the index of the lacunary sum
+    *,
     n_levels: int = 16,
-) -> dict: # {"truth", "estimate"}
+) -> dict:  # {"truth", "estimate"}
     "All estimators on the exact wavelets of a lacunary sum."
     t = lacunary_tree(alpha, n_levels=n_levels)
     wavelets = SimpleNamespace(**t, log_measure=np.log(t["measure"]), n_trees=1, order=1)
     found = {m: smoothness_index(wavelets, method=m, leaves=0).alpha for m in MEASURED if m != "angle"}
-    return dict(truth=alpha, estimate={"angle": _finite(_angle(wavelets))} | {m: _finite(v) for m, v in found.items()})
+    return dict(
+        truth=alpha, estimate={"angle": _finite(_angle(wavelets))} | {m: _finite(v) for m, v in found.items()}
+    )
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #3d76c493
 def halves(
     functions: list[KnownFunction],
-) -> dict[str, str]: # name -> "tuned" or "held out"
+) -> dict[str, str]:  # name -> "tuned" or "held out"
     "Every other function of the list is held out."
     return {k.name: ("tuned", "held out")[i % 2] for i, k in enumerate(functions)}
 
+
 def save_record(
-    record: dict, # of `run_calibration`
-    path,         # a JSON file
+    record: dict,  # of `run_calibration`
+    path,  # a JSON file
 ) -> None:
     "Write the record, whole or not at all."
     write_whole(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
+
 def load_record(
-    path, # a JSON file
+    path,  # a JSON file
 ) -> dict:
     "A record that `save_record` wrote; raises ValueError for anything else."
-    try: record = json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error: raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(record, dict) or "rows" not in record: raise ValueError(f"{path} holds no calibration: expected a key 'rows'")
+    try:
+        record = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict) or "rows" not in record:
+        raise ValueError(f"{path} holds no calibration: expected a key 'rows'")
     return record
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #cf2c2c03
 COMMAND = """python -c "from mfoml_course.experiments.calibration import run_calibration; run_calibration('calibration.json')" """.strip()
-EXACT = (.1, .15, .25, .35, .5, .6, .75, 1., 1.25, 1.5, 2.)
+EXACT = (0.1, 0.15, 0.25, 0.35, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0)
+
 
 def run_calibration(
-    path=None, *,                 # JSON file to write and to resume from; None: keep in memory
-    functions: list[KnownFunction] | None = None, # default: `known_smoothness()`
+    path=None,  # JSON file to write and to resume from; None: keep in memory
+    *,
+    functions: list[KnownFunction] | None = None,  # default: `known_smoothness()`
     seeds=(0, 1),
     n_samples: int = 20_000,
     n_trees: int = 5,
     n_refits: int = 6,
-    exact=EXACT,                  # indices of the exact lacunary sums
-    progress=None,                # called with (number done, number of all, row)
-) -> dict: # record: settings, "rows", "exact", "table", "versions", "seconds"
+    exact=EXACT,  # indices of the exact lacunary sums
+    progress=None,  # called with (number done, number of all, row)
+) -> dict:  # record: settings, "rows", "exact", "table", "versions", "seconds"
     "The whole benchmark; about three minutes of one core at the default size."
     functions = known_smoothness() if functions is None else functions
     size = dict(n_samples=n_samples, n_trees=n_trees, n_refits=n_refits, seeds=list(seeds))
@@ -110,54 +140,89 @@ def run_calibration(
     half, done = halves(functions), {(r["name"], r["seed"]) for r in record["rows"]}
     jobs = [(k, seed) for k in functions for seed in seeds]
     for number, (known, seed) in enumerate(jobs, start=1):
-        if (known.name, seed) in done: continue
+        if (known.name, seed) in done:
+            continue
         row = calibrate_function(known, seed=seed, n_samples=n_samples, n_trees=n_trees, n_refits=n_refits)
         record["rows"].append({**row, "half": half[known.name]})
-        if path is not None: save_record(record, path)
-        if progress is not None: progress(number, len(jobs), record["rows"][-1])
-    record |= dict(exact=[calibrate_exact(a) for a in exact], seconds=round(sum(r["seconds"] for r in record["rows"]), 1),
-                   table=score_table(record["rows"]), command=COMMAND)
-    if path is not None: save_record(record, path)
+        if path is not None:
+            save_record(record, path)
+        if progress is not None:
+            progress(number, len(jobs), record["rows"][-1])
+    record |= dict(
+        exact=[calibrate_exact(a) for a in exact],
+        seconds=round(sum(r["seconds"] for r in record["rows"]), 1),
+        table=score_table(record["rows"]),
+        command=COMMAND,
+    )
+    if path is not None:
+        save_record(record, path)
     return record
 
-def _start_record(path, size): # -> dict
+
+def _start_record(path, size):  # -> dict
     "The record to continue, or a new one."
     from importlib.metadata import version
+
     if path is not None and Path(path).exists():
         record = load_record(path)
-        if {k: record.get(k) for k in size} != size: raise ValueError(f"{path} holds a calibration of another size: move it away or use its settings")
+        if {k: record.get(k) for k in size} != size:
+            raise ValueError(f"{path} holds a calibration of another size: move it away or use its settings")
         return record
-    return {**size, "methods": list(MEASURED), "rows": [],
-            "versions": {p: version(p) for p in ("numpy", "scikit-learn", "mfoml_course")}}
+    return {
+        **size,
+        "methods": list(MEASURED),
+        "rows": [],
+        "versions": {p: version(p) for p in ("numpy", "scikit-learn", "mfoml_course")},
+    }
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #6a6d6207
-def _ranks(values): # (n,) -> (n,) average ranks
+def _ranks(values):  # (n,) -> (n,) average ranks
     "Ranks with ties averaged."
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1)/2)[inverse]
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
 
 def score(
-    rows: list[dict], *, # of `calibrate_function`
+    rows: list[dict],  # of `calibrate_function`
+    *,
     method: str = "consensus",
-) -> dict: # n, spearman, error, bias, worst, missing; coverage and width for the consensus
+) -> dict:  # n, spearman, error, bias, worst, missing; coverage and width for the consensus
     "How well one estimator ranks and measures the functions with a finite index."
-    if method not in METHODS: raise ValueError(f"expected method in {METHODS}, got {method!r}")
+    if method not in METHODS:
+        raise ValueError(f"expected method in {METHODS}, got {method!r}")
     rows = [r for r in rows if r["truth"] != "inf"]
     truth = np.array([_number(r["truth"]) for r in rows])
     found = np.array([_number(r["estimate"][method]) for r in rows])
     known = np.isfinite(found)
-    if known.sum() < 3: raise ValueError(f"expected at least 3 rows with a finite estimate, got {known.sum()}")
+    if known.sum() < 3:
+        raise ValueError(f"expected at least 3 rows with a finite estimate, got {known.sum()}")
     off = found[known] - truth[known]
-    result = dict(method=method, n=int(known.sum()), missing=int((~known).sum()), bias=float(off.mean()), worst=float(np.abs(off).max()),
-                  spearman=float(np.corrcoef(_ranks(truth[known]), _ranks(found[known]))[0, 1]), error=float(np.abs(off).mean()))
+    result = dict(
+        method=method,
+        n=int(known.sum()),
+        missing=int((~known).sum()),
+        bias=float(off.mean()),
+        worst=float(np.abs(off).max()),
+        spearman=float(np.corrcoef(_ranks(truth[known]), _ranks(found[known]))[0, 1]),
+        error=float(np.abs(off).mean()),
+    )
     if method == "consensus":
         low, high = (np.array([_number(r[k]) for r in rows])[known] for k in ("low", "high"))
-        result |= dict(coverage=float(((low - 1e-9 <= truth[known]) & (truth[known] <= high + 1e-9)).mean()), width=float(np.mean(high - low)))
+        result |= dict(
+            coverage=float(((low - 1e-9 <= truth[known]) & (truth[known] <= high + 1e-9)).mean()),
+            width=float(np.mean(high - low)),
+        )
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in result.items()}
+
 
 def score_table(
     rows: list[dict],
-) -> list[dict]: # one for every method and half
+) -> list[dict]:  # one for every method and half
     "Scores of every method on all functions and on each half."
     parts = {"all": rows} | {h: [r for r in rows if r.get("half") == h] for h in ("tuned", "held out")}
-    return [{"functions": part, **score(chosen, method=m)} for part, chosen in parts.items() if len(chosen) > 3 for m in MEASURED]
+    return [
+        {"functions": part, **score(chosen, method=m)}
+        for part, chosen in parts.items()
+        if len(chosen) > 3
+        for m in MEASURED
+    ]

@@ -23,7 +23,33 @@ from ..svsl import SVSLoss
 from ..training import train
 
 # %% ../../nbs/api/25_experiments/collapse_runs.ipynb #4e993ce2
-ANALYSIS_EPOCHS = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 101, 110, 121, 132, 144, 158, 172, 188, 206, 225, 245, 268, 293, 320, 350)
+ANALYSIS_EPOCHS = (
+    1,
+    10,
+    20,
+    30,
+    40,
+    50,
+    60,
+    70,
+    80,
+    90,
+    101,
+    110,
+    121,
+    132,
+    144,
+    158,
+    172,
+    188,
+    206,
+    225,
+    245,
+    268,
+    293,
+    320,
+    350,
+)
 RESNET_LAYERS = ("layer1", "layer2", "layer3", "layer4", "avgpool", "fc")
 CONV_LAYERS = (*(f"secondary_layers.{i}" for i in range(5)), "fc")
 
@@ -31,6 +57,7 @@ CONV_LAYERS = (*(f"secondary_layers.{i}" for i in range(5)), "fc")
 @dataclass(frozen=True)
 class CollapseSettings:
     "Everything a run depends on but its seed."
+
     preset: str
     dataset: str  # what the preset asks for; a run's records say what it got
     network: str  # "conv1d", "resnet18" or "resnet50"
@@ -64,10 +91,23 @@ COLLAPSE_PRESETS = {
 # %% ../../nbs/api/25_experiments/collapse_runs.ipynb #50562273
 BUDGETS = {
     "smoke": dict(epochs=3, n_train=300, n_test=200, width=4, shrink=2, batch_size=32, stand_in=True),
-    "laptop": dict(epochs=15, n_train=1000, n_test=1000, width=8, shrink=2, batch_size=32, milestones=(0.7, 0.9), stand_in=True),
+    "laptop": dict(
+        epochs=15,
+        n_train=1000,
+        n_test=1000,
+        width=8,
+        shrink=2,
+        batch_size=32,
+        milestones=(0.7, 0.9),
+        stand_in=True,
+    ),
     "gpu": {},
 }
-CONV1D_BUDGETS = {"smoke": dict(epochs=4, n_train=500, n_test=250, batch_size=32), "laptop": dict(epochs=60), "gpu": {}}
+CONV1D_BUDGETS = {
+    "smoke": dict(epochs=4, n_train=500, n_test=250, batch_size=32),
+    "laptop": dict(epochs=60),
+    "gpu": {},
+}
 
 
 def collapse_settings(
@@ -86,7 +126,9 @@ def collapse_settings(
     base = COLLAPSE_PRESETS[preset]
     budgets = CONV1D_BUDGETS if base["network"] == "conv1d" else BUDGETS
     settings = replace(CollapseSettings(preset, **(base | budgets[budget])), **changes)
-    SVSLoss(svsl_weight, settings.layers, gamma=gamma, balance=settings.balance)  # its errors name what is wrong
+    SVSLoss(
+        svsl_weight, settings.layers, gamma=gamma, balance=settings.balance
+    )  # its errors name what is wrong
     return replace(settings, svsl_weight=float(svsl_weight), gamma=int(gamma) if svsl_weight else 0)
 
 
@@ -94,7 +136,9 @@ def analysis_epochs(
     epochs,  # int: epochs of the run
 ):  # sorted list of epochs
     "The released 25 analysis epochs of 350, scaled to a shorter or longer run; the first and the last are always in it."
-    return sorted({max(1, round(epoch * epochs / ANALYSIS_EPOCHS[-1])) for epoch in ANALYSIS_EPOCHS} | {1, epochs})
+    return sorted(
+        {max(1, round(epoch * epochs / ANALYSIS_EPOCHS[-1])) for epoch in ANALYSIS_EPOCHS} | {1, epochs}
+    )
 
 # %% ../../nbs/api/25_experiments/collapse_runs.ipynb #584151f2
 def collapse_data(
@@ -104,6 +148,7 @@ def collapse_data(
     used, arrays = settings.dataset, None
     if settings.dataset == "mnist1d":
         from mfoml_course.datasets import load_mnist1d
+
         x, x_test, y, y_test = load_mnist1d()
         arrays = _some(x, y, settings.n_train, 0), _some(x_test, y_test, settings.n_test, 1)
     elif settings.dataset != "mnist5k":
@@ -125,30 +170,44 @@ def _some(x, y, n_samples, seed):
 
 def _mnist5k(settings):
     from mfoml_course.datasets import load_mnist_5k
+
     x, y = load_mnist_5k()
     x, y = _some(x.reshape(-1, 1, 28, 28), y, None, 0)
     n_train = settings.n_train or 4000
-    return (x[:n_train], y[:n_train]), (x[n_train:][:settings.n_test], y[n_train:][:settings.n_test])
+    return (x[:n_train], y[:n_train]), (x[n_train:][: settings.n_test], y[n_train:][: settings.n_test])
 
 
 def _picture_set(settings):
     "Both parts of a set on disk, or None where it is absent and MNIST 5k may stand in."
     from mfoml_course.datasets import load_images
+
     try:
         parts = [load_images(settings.dataset, train=train) for train in (True, False)]
     except FileNotFoundError:
         if settings.stand_in:
             return None
         raise
-    return [_some(x, y, n, seed) for seed, ((x, y), n) in enumerate(zip(parts, (settings.n_train, settings.n_test)))]
+    return [
+        _some(x, y, n, seed)
+        for seed, ((x, y), n) in enumerate(zip(parts, (settings.n_train, settings.n_test)))
+    ]
 
 # %% ../../nbs/api/25_experiments/collapse_runs.ipynb #13d824f4
-MEASURES = {"nc1": "nc1", "cdnv": "cdnv", "nc2_norms": "nc2_norms", "nc2_cosines": "nc2_cosines", "nc2_etf": "nc2_etf", "nc3": "nc3", "nc4": "ncc_train"}
+MEASURES = {
+    "nc1": "nc1",
+    "cdnv": "cdnv",
+    "nc2_norms": "nc2_norms",
+    "nc2_cosines": "nc2_cosines",
+    "nc2_etf": "nc2_etf",
+    "nc3": "nc3",
+    "nc4": "ncc_train",
+}
 
 
 @dataclass
 class CollapseWatch:
     "Callback of the training loop: neural collapse at chosen epochs, into the run's record."
+
     train: list  # batches of the training set, in a fixed order
     test: list  # batches of the test set
     layers: tuple  # dotted names, the classifier last
@@ -158,7 +217,14 @@ class CollapseWatch:
 
     def __call__(self, run):
         if run.epoch in self.epochs:
-            found = measure_collapse(run.model, self.train, self.test, self.layers, n_classes=self.n_classes, classifier=self.layers[-1])
+            found = measure_collapse(
+                run.model,
+                self.train,
+                self.test,
+                self.layers,
+                n_classes=self.n_classes,
+                classifier=self.layers[-1],
+            )
             for layer, row in found["train"].items():
                 run.record.update({f"{column}/{layer}": row[measure] for measure, column in MEASURES.items()})
                 run.record[f"ncc_test/{layer}"] = found["test"][layer]
@@ -174,7 +240,9 @@ def collapse_network(
     "The preset's network, its first weights drawn from torch's current random state."
     if settings.network == "conv1d":
         return ConvArch1d(num_classes=n_classes, depth=5, width=settings.width)
-    return small_image_resnet(settings.network, n_classes, input_channel_number=channels, width=settings.width)
+    return small_image_resnet(
+        settings.network, n_classes, input_channel_number=channels, width=settings.width
+    )
 
 # %% ../../nbs/api/25_experiments/collapse_runs.ipynb #e2394d07
 def run_seed(
@@ -192,16 +260,45 @@ def run_seed(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = collapse_network(settings, x.shape[1], n_classes).to(device)
-        loader = DataLoader(TensorDataset(x, y), settings.batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed))
+        loader = DataLoader(
+            TensorDataset(x, y),
+            settings.batch_size,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(seed),
+        )
         test_loader = DataLoader(TensorDataset(x_test, y_test), 500)
-        optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
         steps = [int(share * settings.epochs) for share in settings.milestones]
-        watch = CollapseWatch(list(zip(x.split(500), y.split(500))), list(zip(x_test.split(500), y_test.split(500))),
-                              settings.layers, n_classes, analysis_epochs(settings.epochs), report)
-        loss = SVSLoss(settings.svsl_weight, settings.layers, gamma=settings.gamma, balance=settings.balance) if settings.svsl_weight else None
-        records = train(model, loader, test_loader, optimizer=optimizer, loss=loss, epochs=settings.epochs, callbacks=[watch], out=out,
-                        scheduler=torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, 0.1), progress=False)
-    return records.assign(preset=settings.preset, data=used, svsl_weight=settings.svsl_weight, gamma=settings.gamma, seed=seed)
+        watch = CollapseWatch(
+            list(zip(x.split(500), y.split(500))),
+            list(zip(x_test.split(500), y_test.split(500))),
+            settings.layers,
+            n_classes,
+            analysis_epochs(settings.epochs),
+            report,
+        )
+        loss = (
+            SVSLoss(settings.svsl_weight, settings.layers, gamma=settings.gamma, balance=settings.balance)
+            if settings.svsl_weight
+            else None
+        )
+        records = train(
+            model,
+            loader,
+            test_loader,
+            optimizer=optimizer,
+            loss=loss,
+            epochs=settings.epochs,
+            callbacks=[watch],
+            out=out,
+            scheduler=torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, 0.1),
+            progress=False,
+        )
+    return records.assign(
+        preset=settings.preset, data=used, svsl_weight=settings.svsl_weight, gamma=settings.gamma, seed=seed
+    )
 
 # %% ../../nbs/api/25_experiments/collapse_runs.ipynb #b4b91ff2
 def run_collapse(
@@ -221,13 +318,24 @@ def run_collapse(
     if not seeds:
         raise ValueError("expected at least one seed, got none")
     if budget == "gpu" and not torch.cuda.is_available():
-        raise RuntimeError("budget 'gpu' needs a CUDA device and there is none: choose budget 'laptop' or 'smoke'")
+        raise RuntimeError(
+            "budget 'gpu' needs a CUDA device and there is none: choose budget 'laptop' or 'smoke'"
+        )
     folder = None if out is None else Path(out) / run_name(settings, budget)
     if folder is not None:
         claim_folder(folder, asdict(settings))
     data = collapse_data(settings)
-    runs = [run_seed(settings, seed, data=data, out=folder and folder / f"seed_{seed}", device="cuda" if budget == "gpu" else "cpu",
-                     report=report and (lambda record, seed=seed: report(seed, record))) for seed in seeds]
+    runs = [
+        run_seed(
+            settings,
+            seed,
+            data=data,
+            out=folder and folder / f"seed_{seed}",
+            device="cuda" if budget == "gpu" else "cpu",
+            report=report and (lambda record, seed=seed: report(seed, record)),
+        )
+        for seed in seeds
+    ]
     return pd.concat(runs, ignore_index=True)
 
 

@@ -26,127 +26,198 @@ from ..models.vit import ViT
 @dataclass(frozen=True)
 class EncoderSettings:
     "The sizes of a comparison."
-    n_train: int = 3000        # pictures to train on; the others judge
-    n_few: int = 500           # labelled pictures of the few
-    epochs: int = 15           # of Barlow Twins
-    epochs_few: int = 30       # with few labels
-    epochs_all: int = 6        # with all labels: as many steps as with few
+
+    n_train: int = 3000  # pictures to train on; the others judge
+    n_few: int = 500  # labelled pictures of the few
+    epochs: int = 15  # of Barlow Twins
+    epochs_few: int = 30  # with few labels
+    epochs_all: int = 6  # with all labels: as many steps as with few
     batch_size: int = 64
-    lr: float = 5e-3           # of AdamW, falling to 0 along a cosine
-    n_projected: int = 64      # features of the projector
-    redundancy: float = 0.02   # lambda of Barlow Twins' loss
-    depth: int = 2             # blocks of the encoder
-    width: int = 32            # its features
-    n_trees: int = 5           # of the probe
+    lr: float = 5e-3  # of AdamW, falling to 0 along a cosine
+    n_projected: int = 64  # features of the projector
+    redundancy: float = 0.02  # lambda of Barlow Twins' loss
+    depth: int = 2  # blocks of the encoder
+    width: int = 32  # its features
+    n_trees: int = 5  # of the probe
 
 # %% ../../nbs/api/25_experiments/encoders.ipynb #c5fa04c6
 def _optimised(model, settings, epochs):
     "AdamW and its cosine."
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
-    return dict(optimizer=optimizer, scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs), epochs=epochs)
+    return dict(
+        optimizer=optimizer,
+        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs),
+        epochs=epochs,
+    )
+
 
 def _without_labels(model, images, settings, generator):
     "Barlow Twins on the pictures."
     twins = BarlowTwins(model, settings.width, settings.n_projected)
-    pretrain(twins, images, generator=generator, batch_size=settings.batch_size, weight=settings.redundancy, **_optimised(twins, settings, settings.epochs))
+    pretrain(
+        twins,
+        images,
+        generator=generator,
+        batch_size=settings.batch_size,
+        weight=settings.redundancy,
+        **_optimised(twins, settings, settings.epochs),
+    )
+
 
 def _with_labels(model, images, labels, settings, generator, epochs):
     "Cross-entropy on the pictures and their labels."
     loader = DataLoader(TensorDataset(images, labels), settings.batch_size, shuffle=True, generator=generator)
     train(model, loader, evaluate_train=False, progress=False, **_optimised(model, settings, epochs))
 
+
 ENCODERS = ("untrained", "Barlow Twins", "few labels", "all labels")
 
+
 def train_encoder(
-    how,       # one of ENCODERS
-    images,    # (n_train, C, W, W), those to train on
-    labels,    # (n_train,)
+    how,  # one of ENCODERS
+    images,  # (n_train, C, W, W), those to train on
+    labels,  # (n_train,)
     settings,  # EncoderSettings
     *,
-    seed=0,    # of weights, order and distortions
+    seed=0,  # of weights, order and distortions
 ):
     "A vision transformer after that training; with labels it has a head `fc`, without one it has none."
-    if how not in ENCODERS: raise ValueError(f"unknown encoder {how!r}: choose one of {', '.join(ENCODERS)}")
+    if how not in ENCODERS:
+        raise ValueError(f"unknown encoder {how!r}: choose one of {', '.join(ENCODERS)}")
     supervised, generator = how.endswith("labels"), torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = ViT(images.shape[1], images.shape[-1], int(labels.max()) + 1 if supervised else None,
-                    depth=settings.depth, width=settings.width, readout="mean")
-        if how == "Barlow Twins": _without_labels(model, images, settings, generator)
-        if how == "few labels": _with_labels(model, images[:settings.n_few], labels[:settings.n_few], settings, generator, settings.epochs_few)
-        if how == "all labels": _with_labels(model, images, labels, settings, generator, settings.epochs_all)
+        model = ViT(
+            images.shape[1],
+            images.shape[-1],
+            int(labels.max()) + 1 if supervised else None,
+            depth=settings.depth,
+            width=settings.width,
+            readout="mean",
+        )
+        if how == "Barlow Twins":
+            _without_labels(model, images, settings, generator)
+        if how == "few labels":
+            _with_labels(
+                model,
+                images[: settings.n_few],
+                labels[: settings.n_few],
+                settings,
+                generator,
+                settings.epochs_few,
+            )
+        if how == "all labels":
+            _with_labels(model, images, labels, settings, generator, settings.epochs_all)
     return model
 
 # %% ../../nbs/api/25_experiments/encoders.ipynb #809373f1
 def _features(model, images, labels):
-    return collect_activations(model, DataLoader(TensorDataset(images, labels), 500), ["norm"]).features["norm"]
+    return collect_activations(model, DataLoader(TensorDataset(images, labels), 500), ["norm"]).features[
+        "norm"
+    ]
+
 
 def linear_accuracy(
-    model,    # of `train_encoder`
-    fitted,   # (images, labels) that the classifier is fitted on
-    judged,   # (images, labels) that score it
+    model,  # of `train_encoder`
+    fitted,  # (images, labels) that the classifier is fitted on
+    judged,  # (images, labels) that score it
 ):
     "Accuracy of a logistic regression on the encoder's features."
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
-    return float(classifier.fit(_features(model, *fitted), fitted[1]).score(_features(model, *judged), judged[1]))
+    return float(
+        classifier.fit(_features(model, *fitted), fitted[1]).score(_features(model, *judged), judged[1])
+    )
+
 
 def judge_encoder(
-    model,     # of `train_encoder`
-    images,    # (n_samples, C, W, W): the first n_train were trained on
-    labels,    # (n_samples,)
+    model,  # of `train_encoder`
+    images,  # (n_samples, C, W, W): the first n_train were trained on
+    labels,  # (n_samples,)
     settings,  # EncoderSettings
     *,
-    seed=0,    # of the forest
+    seed=0,  # of the forest
 ):
     "One dict a layer: layer, alpha (None where there is none) and the encoder's linear_probe accuracy."
-    few, rest = [(images[part], labels[part]) for part in (slice(settings.n_few), slice(settings.n_train, None))]
+    few, rest = [
+        (images[part], labels[part]) for part in (slice(settings.n_few), slice(settings.n_train, None))
+    ]
     layers = [f"blocks.{j}" for j in range(settings.depth)] + ["norm"]
-    probe = SparsityProbe(layers, tokens="mean", interval=False, baselines=False, n_trees=settings.n_trees, random_state=seed)
+    probe = SparsityProbe(
+        layers, tokens="mean", interval=False, baselines=False, n_trees=settings.n_trees, random_state=seed
+    )
     alphas = probe.fit(model, DataLoader(TensorDataset(*rest), 500)).smoothness_.set_index("layer")["alpha"]
     accuracy = round(linear_accuracy(model, few, rest), 4)
-    return [{"layer": name, "alpha": round(float(alphas[name]), 3) if np.isfinite(alphas[name]) else None, "linear_probe": accuracy} for name in layers]
+    return [
+        {
+            "layer": name,
+            "alpha": round(float(alphas[name]), 3) if np.isfinite(alphas[name]) else None,
+            "linear_probe": accuracy,
+        }
+        for name in layers
+    ]
 
 # %% ../../nbs/api/25_experiments/encoders.ipynb #300734c7
 def _started(path, settings):
     "The record to go on from, or a new one."
     from importlib.metadata import version
+
     if path is not None and Path(path).exists():
-        try: record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error: raise ValueError(f"{path} is damaged: {error}") from error
-        if record.get("settings") != asdict(settings): raise ValueError(f"{path} holds a comparison with other settings: choose another file")
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        if record.get("settings") != asdict(settings):
+            raise ValueError(f"{path} holds a comparison with other settings: choose another file")
         return record
-    return {"command": "mfoml bench encoders", "settings": asdict(settings), "versions": {name: version(name) for name in ("torch", "scikit-learn", "numpy")}, "rows": []}
+    return {
+        "command": "mfoml bench encoders",
+        "settings": asdict(settings),
+        "versions": {name: version(name) for name in ("torch", "scikit-learn", "numpy")},
+        "rows": [],
+    }
+
 
 def compare_encoders(
-    images,         # (n_samples, C, W, W) float tensor, samples in random order
-    labels,         # (n_samples,) int64 tensor
+    images,  # (n_samples, C, W, W) float tensor, samples in random order
+    labels,  # (n_samples,) int64 tensor
     *,
     settings=None,  # EncoderSettings, None: the default
     seeds=(0, 1, 2),
-    path=None,      # JSON file to write and to go on from; None: nothing is written
-    report=None,    # called with the rows of every encoder
+    path=None,  # JSON file to write and to go on from; None: nothing is written
+    report=None,  # called with the rows of every encoder
 ):
     "All encoders for all seeds: a dict with command, settings, versions and rows (seed, encoder, layer, alpha, linear_probe)."
     settings = settings or EncoderSettings()
     if not settings.n_few <= settings.n_train < len(images):
-        raise ValueError(f"expected n_few <= n_train < {len(images)} samples, got {settings.n_few} and {settings.n_train}")
+        raise ValueError(
+            f"expected n_few <= n_train < {len(images)} samples, got {settings.n_few} and {settings.n_train}"
+        )
     record = _started(path, settings)
     done = {(row["seed"], row["encoder"]) for row in record["rows"]}
     for seed, how in [(seed, how) for seed in seeds for how in ENCODERS if (seed, how) not in done]:
-        model = train_encoder(how, images[:settings.n_train], labels[:settings.n_train], settings, seed=seed)
-        rows = [{"seed": seed, "encoder": how, **row} for row in judge_encoder(model, images, labels, settings, seed=seed)]
+        model = train_encoder(
+            how, images[: settings.n_train], labels[: settings.n_train], settings, seed=seed
+        )
+        rows = [
+            {"seed": seed, "encoder": how, **row}
+            for row in judge_encoder(model, images, labels, settings, seed=seed)
+        ]
         record["rows"] += rows
-        if path is not None: write_whole(path, json.dumps(record, indent=1) + "\n")
-        if report is not None: report(rows)
+        if path is not None:
+            write_whole(path, json.dumps(record, indent=1) + "\n")
+        if report is not None:
+            report(rows)
     return record
 
 # %% ../../nbs/api/25_experiments/encoders.ipynb #94482a99
 def shuffled_digits():
     "The 5,000 shipped digits in an order that is random and always the same: images (5000, 1, 28, 28) in [0, 1], labels (5000,)."
     from mfoml_course.datasets import load_mnist_5k
+
     X, y = load_mnist_5k()
     order = np.random.default_rng(0).permutation(len(y))
     return torch.from_numpy(X.reshape(-1, 1, 28, 28)[order]), torch.from_numpy(y[order])

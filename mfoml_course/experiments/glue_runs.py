@@ -29,6 +29,7 @@ from ..training import append_record, read_records, train
 @dataclass(frozen=True)
 class GlueSettings:
     "Everything that a run depends on."
+
     model: str = "minilm"
     task: str = "cola"
     epochs: int = 3
@@ -64,11 +65,15 @@ def glue_settings(
     settings = GlueSettings(**{**BUDGETS[budget], **{k: v for k, v in changes.items() if v is not None}})
     task = glue_task(settings.task)
     if settings.epochs < 1 or not settings.lr > 0:
-        raise ValueError(f"expected epochs of at least 1 and a positive lr, got {settings.epochs} and {settings.lr}")
+        raise ValueError(
+            f"expected epochs of at least 1 and a positive lr, got {settings.epochs} and {settings.lr}"
+        )
     if settings.svsl_weight < 0:
         raise ValueError(f"expected svsl_weight of at least 0, got {settings.svsl_weight}")
     if not task.labels and (settings.svsl_weight or settings.n_probe):
-        raise ValueError(f"{task.name} is scored by a number, and SVSL and layer measures need classes: set svsl_weight=0 and n_probe=0")
+        raise ValueError(
+            f"{task.name} is scored by a number, and SVSL and layer measures need classes: set svsl_weight=0 and n_probe=0"
+        )
     return settings
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #34eb2605
@@ -80,7 +85,12 @@ def find_glue(
     if folder is not None:
         return Path(folder)
     shared = os.environ.get("MFOML_SHARED")
-    places = [data_home() / "glue", data_home(), *([Path(shared) / "data"] if shared else []), *(up / "shared" / "data" for up in Path.cwd().parents)]
+    places = [
+        data_home() / "glue",
+        data_home(),
+        *([Path(shared) / "data"] if shared else []),
+        *(up / "shared" / "data" for up in Path.cwd().parents),
+    ]
     names = glue_task(name).files["train"]
     return next((p / name for p in places if any((p / name / file).is_file() for file in names)), None)
 
@@ -92,7 +102,10 @@ def glue_texts(
     "The texts of a run."
     task, place = glue_task(settings.task), find_glue(settings.task, folder)
     train_texts, dev = (load_glue(task.name, split, folder=place) for split in ("train", "dev"))
-    return tuple(texts if n is None else texts.subset(n) for texts, n in ((train_texts, settings.n_train), (dev, settings.n_dev)))
+    return tuple(
+        texts if n is None else texts.subset(n)
+        for texts, n in ((train_texts, settings.n_train), (dev, settings.n_dev))
+    )
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #f7176bec
 def layer_table(
@@ -104,11 +117,22 @@ def layer_table(
 ) -> pd.DataFrame:  # layer, alpha, low, high, ..., mismatch_train, mismatch_dev
     "Smoothness and nearest-class-center mismatch of every hidden state and the logits."
     layers, task = model.layer_names(), glue_task(settings.task)
-    loaders = [text_loader(tokenizer, part, batch_size=100, max_length=settings.max_length) for part in (train_texts, dev)]
-    probe = SparsityProbe(layers=layers, method="norms" if settings.use_norms else "consensus", interval=settings.interval and not settings.use_norms,
-                          baselines=False, random_state=settings.seed)
+    loaders = [
+        text_loader(tokenizer, part, batch_size=100, max_length=settings.max_length)
+        for part in (train_texts, dev)
+    ]
+    probe = SparsityProbe(
+        layers=layers,
+        method="norms" if settings.use_norms else "consensus",
+        interval=settings.interval and not settings.use_norms,
+        baselines=False,
+        random_state=settings.seed,
+    )
     table = probe.fit(model, loaders[0]).smoothness_.reset_index()
-    means = {name: moments.means for name, moments in layer_moments(model, loaders[0], layers, n_classes=len(task.labels)).items()}
+    means = {
+        name: moments.means
+        for name, moments in layer_moments(model, loaders[0], layers, n_classes=len(task.labels)).items()
+    }
     for split, loader in zip(("train", "dev"), loaders):
         mismatch = layer_mismatch(model, loader, means)
         table[f"mismatch_{split}"] = [mismatch[name] for name in table["layer"]]
@@ -118,6 +142,7 @@ def layer_table(
 @dataclass(frozen=True)
 class GlueRun:
     "What a run leaves."
+
     settings: GlueSettings
     records: pd.DataFrame  # one row an epoch: train_loss, train_accuracy, dev_<metric>, ...
     layers: pd.DataFrame  # one row a layer and epoch (0 and the last)
@@ -135,13 +160,22 @@ class LayerLog:
         if any(row["epoch"] == epoch and row["last"] for row in self.rows):
             return
         table = measure()
-        new = [{"epoch": epoch, **row, "last": i == len(table) - 1} for i, row in enumerate(table.to_dict("records"))]
+        new = [
+            {"epoch": epoch, **row, "last": i == len(table) - 1}
+            for i, row in enumerate(table.to_dict("records"))
+        ]
         for row in new if self.path else ():
             append_record(self.path, row)
         self.rows = [row for row in self.rows if row["epoch"] != epoch] + new
 
     def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self.rows).drop(columns="last", errors="ignore").drop_duplicates(["epoch", "layer"], keep="last") if self.rows else pd.DataFrame()
+        return (
+            pd.DataFrame(self.rows)
+            .drop(columns="last", errors="ignore")
+            .drop_duplicates(["epoch", "layer"], keep="last")
+            if self.rows
+            else pd.DataFrame()
+        )
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #b1934d2b
 def run_glue(
@@ -161,11 +195,18 @@ def run_glue(
     if out is not None:
         claim_folder(out, asdict(settings), free=("epochs",))
     train_texts, dev = glue_texts(settings, folder)
-    model, tokenizer = load_text_classifier(settings.model, task, tokens=settings.tokens, random_state=settings.seed)
+    model, tokenizer = load_text_classifier(
+        settings.model, task, tokens=settings.tokens, random_state=settings.seed
+    )
     if settings.n_frozen is not None:
         freeze_lower(model, settings.n_frozen)
-    loss = text_loss(task, svsl_weight=settings.svsl_weight, first_layer=settings.first_layer, layers=model.layer_names())
-    layers, probed = LayerLog(out), train_texts.subset(settings.n_probe, random_state=1) if settings.n_probe else None
+    loss = text_loss(
+        task, svsl_weight=settings.svsl_weight, first_layer=settings.first_layer, layers=model.layer_names()
+    )
+    layers, probed = (
+        LayerLog(out),
+        train_texts.subset(settings.n_probe, random_state=1) if settings.n_probe else None,
+    )
     measure = lambda: layer_table(model, tokenizer, probed, dev, settings)
     model.to(device)
     if probed:
@@ -178,15 +219,36 @@ def run_glue(
 
 def _train(model, tokenizer, train_texts, dev, loss, settings, out, report, progress) -> pd.DataFrame:
     "The loop with AdamW, a linear schedule, and the task's scores after every epoch."
-    batches = text_loader(tokenizer, train_texts, batch_size=settings.batch_size, shuffle=True, max_length=settings.max_length, random_state=settings.seed)
+    batches = text_loader(
+        tokenizer,
+        train_texts,
+        batch_size=settings.batch_size,
+        shuffle=True,
+        max_length=settings.max_length,
+        random_state=settings.seed,
+    )
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=settings.lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: max(0.1, 1 - epoch / settings.epochs))
-    scores = ScoreCallback(settings.task, text_loader(tokenizer, dev, batch_size=100, max_length=settings.max_length))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda epoch: max(0.1, 1 - epoch / settings.epochs)
+    )
+    scores = ScoreCallback(
+        settings.task, text_loader(tokenizer, dev, batch_size=100, max_length=settings.max_length)
+    )
     told = [scores] if report is None else [scores, lambda run: report(run.record)]
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return train(model, batches, optimizer=optimizer, scheduler=schedule, loss=loss, epochs=settings.epochs, callbacks=told,
-                     out=out, evaluate_train=False, progress=progress)
+        return train(
+            model,
+            batches,
+            optimizer=optimizer,
+            scheduler=schedule,
+            loss=loss,
+            epochs=settings.epochs,
+            callbacks=told,
+            out=out,
+            evaluate_train=False,
+            progress=progress,
+        )
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #c20f0034
 def glue_record(
@@ -198,28 +260,71 @@ def glue_record(
     scores, layers, kinds, commands = [], [], set(), []
     for folder in map(Path, folders):
         kept = read_settings(folder)
-        about, metric = {key: kept[key] for key in ("svsl_weight", "seed")}, glue_task(kept["task"]).metrics[0]
-        settings = {key: value for key, value in kept.items() if key not in ("seed", "svsl_weight", "first_layer")}
+        about, metric = (
+            {key: kept[key] for key in ("svsl_weight", "seed")},
+            glue_task(kept["task"]).metrics[0],
+        )
+        settings = {
+            key: value for key, value in kept.items() if key not in ("seed", "svsl_weight", "first_layer")
+        }
         kinds.add(json.dumps(settings))
         commands.append(glue_command(kept))
-        scores += [{**about, "epoch": int(r["epoch"]), "train_loss": round(r["train_loss"], 4), metric: round(r[f"dev_{metric}"], 4)}
-                   for r in read_records(folder).to_dict("records")]
-        layers += [{**about, **{key: None if pd.isna(row[key]) else round(row[key], 4) if isinstance(row[key], float) else row[key]
-                                for key in ("epoch", "layer", "alpha", "saturated", "mismatch_train", "mismatch_dev")}}
-                   for row in read_records(folder / "layers.jsonl").to_dict("records")]
+        scores += [
+            {
+                **about,
+                "epoch": int(r["epoch"]),
+                "train_loss": round(r["train_loss"], 4),
+                metric: round(r[f"dev_{metric}"], 4),
+            }
+            for r in read_records(folder).to_dict("records")
+        ]
+        layers += [
+            {
+                **about,
+                **{
+                    key: None
+                    if pd.isna(row[key])
+                    else round(row[key], 4)
+                    if isinstance(row[key], float)
+                    else row[key]
+                    for key in ("epoch", "layer", "alpha", "saturated", "mismatch_train", "mismatch_dev")
+                },
+            }
+            for row in read_records(folder / "layers.jsonl").to_dict("records")
+        ]
     if len(kinds) != 1:
-        raise ValueError(f"expected runs that differ in seed and SVSL only, got {len(kinds)} kinds of settings")
+        raise ValueError(
+            f"expected runs that differ in seed and SVSL only, got {len(kinds)} kinds of settings"
+        )
     table = pd.DataFrame(scores)
     last = table[table["epoch"] == table["epoch"].max()]
-    summary = [dict(zip(("svsl_weight", metric, "low", "high"), (weight, *(round(v, 4) for v in mean_interval(part[metric])))))
-               for weight, part in last.groupby("svsl_weight")]
+    summary = [
+        dict(
+            zip(
+                ("svsl_weight", metric, "low", "high"),
+                (weight, *(round(v, 4) for v in mean_interval(part[metric]))),
+            )
+        )
+        for weight, part in last.groupby("svsl_weight")
+    ]
     versions = {name: version(name) for name in ("torch", "transformers", "scikit-learn", "numpy")}
-    return {"commands": commands, "settings": settings, "versions": versions, "summary": summary, "scores": scores, "layers": layers}
+    return {
+        "commands": commands,
+        "settings": settings,
+        "versions": versions,
+        "summary": summary,
+        "scores": scores,
+        "layers": layers,
+    }
 
 
 def glue_command(
     settings: dict,  # of a run folder
 ) -> str:
     "The command of a run, as far as it differs from the laptop budget in seed and SVSL."
-    svsl = f" --svsl-weight {settings['svsl_weight']:g} --first-layer {settings['first_layer']}" if settings["svsl_weight"] else ""
+    svsl = (
+        f" --svsl-weight {settings['svsl_weight']:g} --first-layer {settings['first_layer']}"
+        if settings["svsl_weight"]
+        else ""
+    )
     return f"mfoml glue --model {settings['model']} --task {settings['task']} --epochs {settings['epochs']} --seed {settings['seed']}{svsl}"

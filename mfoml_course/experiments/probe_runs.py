@@ -18,88 +18,129 @@ from ..probe import SparsityProbe, read_json, write_json
 
 # %% ../../nbs/api/25_experiments/probe_runs.ipynb #05033ec2
 def probe_run(
-    run_folder,        # folder of train_preset
+    run_folder,  # folder of train_preset
     *,
-    use_norms=False,   # the lecture's other mode: N_tau at a fixed alpha
-    alpha=1.0,         # that alpha
-    method="consensus", # of besov.smoothness_index, where use_norms is False
-    epochs=None,       # which kept epochs; None: the first and the last
-    layers=None,       # names or globs; None: the input and the informative layers
-    n_samples=4000,    # training samples, drawn at random; None: all
-    n_trees=5,         # trees a layer
-    max_depth=15,      # levels of a tree
-    max_features=1000, # larger layers are projected to this many features
-    interval=True,     # low and high by refitting
-    seed=0,            # of subsample, projection and forest
-    root=None,         # folder of the picture sets
-    report=None,       # called with one line of text a layer
+    use_norms=False,  # the lecture's other mode: N_tau at a fixed alpha
+    alpha=1.0,  # that alpha
+    method="consensus",  # of besov.smoothness_index, where use_norms is False
+    epochs=None,  # which kept epochs; None: the first and the last
+    layers=None,  # names or globs; None: the input and the informative layers
+    n_samples=4000,  # training samples, drawn at random; None: all
+    n_trees=5,  # trees a layer
+    max_depth=15,  # levels of a tree
+    max_features=1000,  # larger layers are projected to this many features
+    interval=True,  # low and high by refitting
+    seed=0,  # of subsample, projection and forest
+    root=None,  # folder of the picture sets
+    report=None,  # called with one line of text a layer
 ):
     "Smoothness of the labels over every layer at several epochs of a run; one row an epoch and layer, kept in run_folder/probe."
     kept = run_epochs(run_folder)
-    chosen = sorted({kept[0], kept[-1]}) if epochs is None and kept else [None] if epochs is None else list(epochs)
+    chosen = (
+        sorted({kept[0], kept[-1]}) if epochs is None and kept else [None] if epochs is None else list(epochs)
+    )
     mode, tables = f"norms_{alpha:g}" if use_norms else method, []
     for epoch in chosen:
         model, _, (x, y, _, _) = load_run(run_folder, epoch=epoch, root=root)
         label = "last" if epoch is None else f"epoch_{epoch:04d}"
-        probe = SparsityProbe(layers, method="norms" if use_norms else method, alpha=alpha, interval=interval, n_trees=n_trees, max_depth=max_depth,
-                              subsample=None if n_samples is None else min(n_samples, len(y)), max_features=max_features, random_state=seed,
-                              out=Path(run_folder) / "probe" / f"{mode}_{label}",
-                              report=None if report is None else lambda row: report(f"{label}  {layer_line(row)}"))
+        probe = SparsityProbe(
+            layers,
+            method="norms" if use_norms else method,
+            alpha=alpha,
+            interval=interval,
+            n_trees=n_trees,
+            max_depth=max_depth,
+            subsample=None if n_samples is None else min(n_samples, len(y)),
+            max_features=max_features,
+            random_state=seed,
+            out=Path(run_folder) / "probe" / f"{mode}_{label}",
+            report=None if report is None else lambda row: report(f"{label}  {layer_line(row)}"),
+        )
         table = probe.fit(model, DataLoader(TensorDataset(x, y), batch_size=500)).smoothness_
         table.insert(0, "epoch", label if epoch is None else epoch)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
+
 def layer_line(
-    row, # of SparsityProbe
+    row,  # of SparsityProbe
 ):
     "One line of text on one layer."
-    said = f"log N_tau {row['log_norm']:8.3f}" if "log_norm" in row else f"alpha {row['alpha']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-    beside = "".join(f"  {key} {row[key]:.3f}" for key in ("linear_probe", "kmeans_ari", "rankme") if key in row)
+    said = (
+        f"log N_tau {row['log_norm']:8.3f}"
+        if "log_norm" in row
+        else f"alpha {row['alpha']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    )
+    beside = "".join(
+        f"  {key} {row[key]:.3f}" for key in ("linear_probe", "kmeans_ari", "rankme") if key in row
+    )
     return f"{row['layer']:24s} {said}{beside}{'  saturated: ' + row['reason'] if row['saturated'] else ''}  ({row['seconds']:.1f} s)"
 
 # %% ../../nbs/api/25_experiments/probe_runs.ipynb #53d23c2f
 def probe_experiment(
-    out,                # folder of all runs
+    out,  # folder of all runs
     *,
-    name="mnist1d-conv", # a preset
-    budget="laptop",    # of the preset
-    epochs=None,        # None: the preset's
+    name="mnist1d-conv",  # a preset
+    budget="laptop",  # of the preset
+    epochs=None,  # None: the preset's
     seeds=(0, 1, 2),
     labels=("true", "shuffled"),
-    device="cpu",       # bit-equal resume is promised there
-    report=None,        # called with one line of text a layer
-    **options,          # of probe_run
+    device="cpu",  # bit-equal resume is promised there
+    report=None,  # called with one line of text a layer
+    **options,  # of probe_run
 ):
     "One row a label set, seed, epoch (0 and the last) and layer: the probe's columns, and the run's accuracies at that epoch."
     last, tables = preset(name, budget=budget, epochs=epochs).epochs, []
     for target in labels:
         for seed in seeds:
             folder = Path(out) / f"{target}{seed}"
-            records = train_preset(name, budget=budget, epochs=epochs, labels=target, seed=seed, save_epochs=(0, last), out=folder, device=device)
+            records = train_preset(
+                name,
+                budget=budget,
+                epochs=epochs,
+                labels=target,
+                seed=seed,
+                save_epochs=(0, last),
+                out=folder,
+                device=device,
+            )
             table = probe_run(folder, epochs=(0, last), seed=seed, report=report, **options)
-            accuracies = records.set_index("epoch")[["train_accuracy", "test_accuracy"]].reindex(table["epoch"]).to_numpy()
+            accuracies = (
+                records.set_index("epoch")[["train_accuracy", "test_accuracy"]]
+                .reindex(table["epoch"])
+                .to_numpy()
+            )
             table[["train_accuracy", "test_accuracy"]] = accuracies
             table.insert(0, "seed", seed)
             table.insert(0, "labels", target)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
+
 def write_table(
-    file,    # .json to write
-    table,   # of probe_experiment
+    file,  # .json to write
+    table,  # of probe_experiment
     *,
-    command, # what a reader types to get the same
+    command,  # what a reader types to get the same
 ):
     "Keep a table with the command and the versions that made it, as strict JSON, one row a line."
     import numpy, sklearn
-    about = {"command": command, "versions": {"python": platform.python_version(), "torch": torch.__version__,
-                                              "numpy": numpy.__version__, "scikit-learn": sklearn.__version__}}
+
+    about = {
+        "command": command,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+    }
     rows = ",\n".join(write_json(row) for row in table.to_dict("records"))
     Path(file).write_text(f'{write_json(about)[:-1]},\n"rows": [\n{rows}\n]}}\n')  # only ASCII
 
+
 def read_table(
-    file, # of write_table
+    file,  # of write_table
 ):
     "The table again, and what is said about it."
     kept = read_json(Path(file).read_text())

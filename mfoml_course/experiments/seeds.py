@@ -29,11 +29,19 @@ def seed_results(
         run = run.sort_values("epoch").set_index("epoch")
         accuracy, threshold = 100 * run["test_accuracy"], interpolation_threshold(run.reset_index())
         best = int(accuracy.idxmax())
-        rows.append({"preset": preset, "svsl_weight": weight, "gamma": gamma, "seed": seed,
-                     "threshold_epoch": float("nan") if threshold is None else float(threshold),
-                     "at threshold": accuracy[threshold] if threshold is not None else float("nan"),
-                     "at last": accuracy.iloc[-1], "at best": accuracy[best],
-                     "best in terminal phase": float(threshold is not None and best >= threshold)})
+        rows.append(
+            {
+                "preset": preset,
+                "svsl_weight": weight,
+                "gamma": gamma,
+                "seed": seed,
+                "threshold_epoch": float("nan") if threshold is None else float(threshold),
+                "at threshold": accuracy[threshold] if threshold is not None else float("nan"),
+                "at last": accuracy.iloc[-1],
+                "at best": accuracy[best],
+                "best in terminal phase": float(threshold is not None and best >= threshold),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -43,10 +51,15 @@ def mean_interval(
 ):  # mean, low, high; nan limits with fewer than two numbers
     "Mean over seeds with Student's t interval."
     from scipy import stats
+
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
     mean = values.mean() if len(values) else float("nan")
-    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    half = (
+        stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+        if len(values) > 1
+        else float("nan")
+    )
     return mean, mean - half, mean + half
 
 
@@ -58,11 +71,18 @@ def summary_table(
     rows = []
     for (preset, weight), group in seed_results(runs).groupby(["preset", "svsl_weight"], sort=False):
         reached, n_seeds = int(group["threshold_epoch"].notna().sum()), len(group)
-        row = {"preset": preset, "loss": f"SVSL {weight:g}" if weight else "cross-entropy", "seeds": n_seeds, "threshold reached": f"{reached} of {n_seeds}"}
+        row = {
+            "preset": preset,
+            "loss": f"SVSL {weight:g}" if weight else "cross-entropy",
+            "seeds": n_seeds,
+            "threshold reached": f"{reached} of {n_seeds}",
+        }
         for column in ("at threshold", "at last", "at best"):
             mean, low, high = mean_interval(group[column], confidence)
             row[column] = f"{mean:.2f} [{low:.2f}, {high:.2f}]" if low == low else f"{mean:.2f}"
-        rows.append(row | {"best in terminal phase": f"{int(group['best in terminal phase'].sum())} of {n_seeds}"})
+        rows.append(
+            row | {"best in terminal phase": f"{int(group['best in terminal phase'].sum())} of {n_seeds}"}
+        )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/api/25_experiments/seeds.ipynb #73c1f5f3
@@ -76,17 +96,37 @@ def paired_difference(
 ):  # dict: crossentropy, svsl, difference (means over seeds), low, high, n_seeds
     "SVSL minus cross-entropy, seed by seed, with a bootstrap interval of the mean."
     from scipy import stats
-    table = seed_results(runs) if column not in runs else runs.sort_values("epoch").groupby(["svsl_weight", "seed"]).tail(1)
+
+    table = (
+        seed_results(runs)
+        if column not in runs
+        else runs.sort_values("epoch").groupby(["svsl_weight", "seed"]).tail(1)
+    )
     wide = table.pivot(index="seed", columns="svsl_weight", values=column)
     if missing := [w for w in (0.0, svsl_weight) if w not in wide]:
-        raise ValueError(f"the runs hold no weight {missing[0]:g}; they hold {', '.join(f'{w:g}' for w in wide)}")
+        raise ValueError(
+            f"the runs hold no weight {missing[0]:g}; they hold {', '.join(f'{w:g}' for w in wide)}"
+        )
     wide = wide[[0.0, svsl_weight]].dropna()
     if len(wide) < 2:
         raise ValueError(f"expected at least two seeds run with both losses, got {len(wide)}")
     difference = (wide[svsl_weight] - wide[0.0]).to_numpy()
-    interval = stats.bootstrap((difference,), np.mean, confidence_level=confidence, method="percentile", rng=np.random.default_rng(random_state)).confidence_interval
-    return {"column": column, "crossentropy": wide[0.0].mean(), "svsl": wide[svsl_weight].mean(), "difference": difference.mean(),
-            "low": interval.low, "high": interval.high, "n_seeds": len(wide)}
+    interval = stats.bootstrap(
+        (difference,),
+        np.mean,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(random_state),
+    ).confidence_interval
+    return {
+        "column": column,
+        "crossentropy": wide[0.0].mean(),
+        "svsl": wide[svsl_weight].mean(),
+        "difference": difference.mean(),
+        "low": interval.low,
+        "high": interval.high,
+        "n_seeds": len(wide),
+    }
 
 
 def layer_table(
@@ -96,7 +136,9 @@ def layer_table(
     "One measure of all layers in long form, for pictures and tables."
     columns = [column for column in runs if column.startswith(f"{measure}/")]
     if not columns:
-        raise ValueError(f"the runs hold no measure {measure!r}; they hold {', '.join(dict.fromkeys(c.split('/')[0] for c in runs if '/' in c))}")
+        raise ValueError(
+            f"the runs hold no measure {measure!r}; they hold {', '.join(dict.fromkeys(c.split('/')[0] for c in runs if '/' in c))}"
+        )
     long = runs.melt(["epoch", "svsl_weight", "seed"], columns, "layer", measure).dropna(subset=[measure])
     return long.assign(layer=long["layer"].str.split("/").str[1]).reset_index(drop=True)
 
@@ -114,10 +156,28 @@ def save_recording(
 ):
     "Write runs as a small JSON file with commands, versions and a hash."
     columns = [column for column in runs if column not in (*SHARED, "seconds")]
-    packed = [dict(zip(SHARED, map(_plain, key))) | {"records": {column: [_plain(v) for v in run[column]] for column in columns if run[column].notna().any()}}
-              for key, run in runs.groupby(list(SHARED), sort=False)]
-    versions = {"python": platform.python_version(), "torch": torch.__version__.split("+")[0], "numpy": np.__version__}
-    content = {"note": note, "commands": commands, "versions": versions, "settings": [asdict(s) for s in settings], "sha256": _hash(packed), "runs": packed}
+    packed = [
+        dict(zip(SHARED, map(_plain, key)))
+        | {
+            "records": {
+                column: [_plain(v) for v in run[column]] for column in columns if run[column].notna().any()
+            }
+        }
+        for key, run in runs.groupby(list(SHARED), sort=False)
+    ]
+    versions = {
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "numpy": np.__version__,
+    }
+    content = {
+        "note": note,
+        "commands": commands,
+        "versions": versions,
+        "settings": [asdict(s) for s in settings],
+        "sha256": _hash(packed),
+        "runs": packed,
+    }
     Path(path).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
 
 

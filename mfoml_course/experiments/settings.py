@@ -25,89 +25,132 @@ from ..training import epoch_file, load_checkpoint, train
 @dataclass(frozen=True)
 class Preset:
     "Everything that a training run depends on."
+
     name: str
-    network: str                          # "conv1d", "conv", "mlp", "resnet18" or "vit"
-    dataset: str                          # "mnist1d", "mnist5k", "mnist" or "cifar10"
-    depth: int = 5                        # blocks, hidden layers or attention layers
-    width: int = 12                       # channels, units or features of a token
-    patch_size: int = 16                  # vision transformer only, pixels
-    input_image_width: int = 0            # pictures are resized to this; 0: as they are
-    n_train: int | None = None            # training samples, None: all
-    n_test: int | None = None             # test samples, None: all
+    network: str  # "conv1d", "conv", "mlp", "resnet18" or "vit"
+    dataset: str  # "mnist1d", "mnist5k", "mnist" or "cifar10"
+    depth: int = 5  # blocks, hidden layers or attention layers
+    width: int = 12  # channels, units or features of a token
+    patch_size: int = 16  # vision transformer only, pixels
+    input_image_width: int = 0  # pictures are resized to this; 0: as they are
+    n_train: int | None = None  # training samples, None: all
+    n_test: int | None = None  # test samples, None: all
     epochs: int = 85
     batch_size: int = 128
     lr: float = 0.01
-    milestones: tuple[int, ...] = (25, 50, 75) # epochs after which lr is multiplied by 0.1
-    labels: str = "true"                  # "true", or "shuffled": training labels permuted by the seed, so that nothing can be learnt
-    seed: int = 0                         # of the first weights and the order of the samples
+    milestones: tuple[int, ...] = (25, 50, 75)  # epochs after which lr is multiplied by 0.1
+    labels: str = (
+        "true"  # "true", or "shuffled": training labels permuted by the seed, so that nothing can be learnt
+    )
+    seed: int = 0  # of the first weights and the order of the samples
     budget: str = "gpu"
+
 
 SMOKE = {"epochs": 2, "n_train": 500, "n_test": 500}
 SMALL_PICTURES = {"smoke": SMOKE, "laptop": {"epochs": 30, "n_train": 5000, "n_test": 2000}}
 
-PRESETS = { # name: (the released settings, what the smaller budgets change)
-    "mnist1d-conv": (Preset("mnist1d-conv", "conv1d", "mnist1d", depth=5, width=12, batch_size=32), {"smoke": {"epochs": 10, "batch_size": 64}}),
-    "mnist-conv": (Preset("mnist-conv", "conv", "mnist", depth=5, width=5), {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()}),
-    "mnist-mlp": (Preset("mnist-mlp", "mlp", "mnist", depth=4, width=100, lr=.001),
-                  {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()}),
+PRESETS = {  # name: (the released settings, what the smaller budgets change)
+    "mnist1d-conv": (
+        Preset("mnist1d-conv", "conv1d", "mnist1d", depth=5, width=12, batch_size=32),
+        {"smoke": {"epochs": 10, "batch_size": 64}},
+    ),
+    "mnist-conv": (
+        Preset("mnist-conv", "conv", "mnist", depth=5, width=5),
+        {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()},
+    ),
+    "mnist-mlp": (
+        Preset("mnist-mlp", "mlp", "mnist", depth=4, width=100, lr=0.001),
+        {b: {"dataset": "mnist5k", **c} for b, c in SMALL_PICTURES.items()},
+    ),
     "cifar10-conv": (Preset("cifar10-conv", "conv", "cifar10", depth=6, width=50), SMALL_PICTURES),
-    "cifar10-mlp": (Preset("cifar10-mlp", "mlp", "cifar10", depth=10, width=500, lr=.001), SMALL_PICTURES),
-    "cifar10-resnet18": (Preset("cifar10-resnet18", "resnet18", "cifar10", width=64), {b: {"width": 8, **c} for b, c in SMALL_PICTURES.items()}),
-    "cifar10-vit": (Preset("cifar10-vit", "vit", "cifar10", depth=12, width=768, input_image_width=224, lr=.0001),
-                    {b: {"depth": 4, "width": 48, "patch_size": 8, "input_image_width": 0, "lr": .001, **c} for b, c in SMALL_PICTURES.items()}),
+    "cifar10-mlp": (Preset("cifar10-mlp", "mlp", "cifar10", depth=10, width=500, lr=0.001), SMALL_PICTURES),
+    "cifar10-resnet18": (
+        Preset("cifar10-resnet18", "resnet18", "cifar10", width=64),
+        {b: {"width": 8, **c} for b, c in SMALL_PICTURES.items()},
+    ),
+    "cifar10-vit": (
+        Preset("cifar10-vit", "vit", "cifar10", depth=12, width=768, input_image_width=224, lr=0.0001),
+        {
+            b: {"depth": 4, "width": 48, "patch_size": 8, "input_image_width": 0, "lr": 0.001, **c}
+            for b, c in SMALL_PICTURES.items()
+        },
+    ),
 }
 BUDGETS = ("smoke", "laptop", "gpu")
 
+
 def preset(
-    name,             # a name in PRESETS
+    name,  # a name in PRESETS
     *,
     budget="laptop",  # "smoke", "laptop" or "gpu" (the released sizes)
-    **changes,        # other fields of Preset; None leaves the field as it is
+    **changes,  # other fields of Preset; None leaves the field as it is
 ):
     "The preset of that name in that budget."
-    if name not in PRESETS: raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
-    if budget not in BUDGETS: raise ValueError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    if budget not in BUDGETS:
+        raise ValueError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
     full, smaller = PRESETS[name]
     changes = {key: value for key, value in changes.items() if value is not None}
     unknown = set(changes) - {field.name for field in fields(Preset)}
-    if unknown: raise ValueError(f"a preset has no setting {', '.join(sorted(unknown))}: it has {', '.join(f.name for f in fields(Preset))}")
+    if unknown:
+        raise ValueError(
+            f"a preset has no setting {', '.join(sorted(unknown))}: it has {', '.join(f.name for f in fields(Preset))}"
+        )
     made = replace(full, budget=budget, **{**smaller.get(budget, {}), **changes})
-    if made.labels not in ("true", "shuffled"): raise ValueError(f"expected labels to be 'true' or 'shuffled', got {made.labels!r}")
-    if made.epochs < 1 or not made.lr > 0: raise ValueError(f"expected epochs of at least 1 and a positive lr, got {made.epochs} and {made.lr}")
+    if made.labels not in ("true", "shuffled"):
+        raise ValueError(f"expected labels to be 'true' or 'shuffled', got {made.labels!r}")
+    if made.epochs < 1 or not made.lr > 0:
+        raise ValueError(f"expected epochs of at least 1 and a positive lr, got {made.epochs} and {made.lr}")
     return made
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #edc5baa0
 def build_model(
-    settings,       # Preset
-    sample_shape,   # (n_points,) of a signal or (C, H, W) of a picture
-    n_classes=10,   # number of logits
+    settings,  # Preset
+    sample_shape,  # (n_points,) of a signal or (C, H, W) of a picture
+    n_classes=10,  # number of logits
 ):
     "The preset's network with first weights drawn from its seed; torch's global random state is left alone."
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return _network(settings, sample_shape, n_classes)
 
+
 def _network(settings, sample_shape, n_classes):
     channels, size, depth, width = sample_shape[0], sample_shape[-1], settings.depth, settings.width
-    if settings.network == "conv1d": return ConvArch1d(1, size, n_classes, depth, width)
-    if settings.network == "conv": return ConvArch(channels, size, n_classes, depth, width)
-    if settings.network == "mlp": return MLP(int(np.prod(sample_shape)), n_classes, depth, width)
-    if settings.network == "resnet18": return small_image_resnet("resnet18", n_classes, input_channel_number=channels, width=width)
-    if settings.network != "vit": raise ValueError(f"expected network to be conv1d, conv, mlp, resnet18 or vit, got {settings.network!r}")
+    if settings.network == "conv1d":
+        return ConvArch1d(1, size, n_classes, depth, width)
+    if settings.network == "conv":
+        return ConvArch(channels, size, n_classes, depth, width)
+    if settings.network == "mlp":
+        return MLP(int(np.prod(sample_shape)), n_classes, depth, width)
+    if settings.network == "resnet18":
+        return small_image_resnet("resnet18", n_classes, input_channel_number=channels, width=width)
+    if settings.network != "vit":
+        raise ValueError(
+            f"expected network to be conv1d, conv, mlp, resnet18 or vit, got {settings.network!r}"
+        )
     resized = settings.input_image_width or size
-    vit = vision_transformer(n_classes, input_image_width=resized, patch_size=settings.patch_size, depth=depth,
-                             n_heads=12 if width % 12 == 0 else 1, width=width)
+    vit = vision_transformer(
+        n_classes,
+        input_image_width=resized,
+        patch_size=settings.patch_size,
+        depth=depth,
+        n_heads=12 if width % 12 == 0 else 1,
+        width=width,
+    )
     return vit if resized == size else nn.Sequential(nn.Upsample(size=resized, mode="bilinear"), vit)
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #251644f5
 def preset_data(
-    settings,       # Preset
+    settings,  # Preset
     *,
-    root=None,      # folder of the picture sets in torchvision's layout; None: the course's data folder
-    download=False, # fetch missing picture sets first
+    root=None,  # folder of the picture sets in torchvision's layout; None: the course's data folder
+    download=False,  # fetch missing picture sets first
 ):
     "Standardised samples and labels of both parts: x_train (n, ...) float32, y_train (n,) int64, x_test, y_test."
     from mfoml_course import datasets
+
     if settings.dataset == "mnist1d":
         x, x_test, y, y_test = datasets.load_mnist1d()
     elif settings.dataset == "mnist5k":
@@ -116,129 +159,197 @@ def preset_data(
         x, y = x.reshape(-1, 1, 28, 28)[order], y[order]
         x, x_test, y, y_test = x[:4000], x[4000:], y[:4000], y[4000:]
     else:
-        (x, y), (x_test, y_test) = [datasets.load_images(settings.dataset, root, train=part, download=download) for part in (True, False)]
+        (x, y), (x_test, y_test) = [
+            datasets.load_images(settings.dataset, root, train=part, download=download)
+            for part in (True, False)
+        ]
     parts = _some(x, y, settings.n_train) + _some(x_test, y_test, settings.n_test)
-    if settings.labels == "shuffled": parts[1] = np.random.default_rng(settings.seed).permutation(parts[1])
+    if settings.labels == "shuffled":
+        parts[1] = np.random.default_rng(settings.seed).permutation(parts[1])
     return _standardised(*[torch.as_tensor(part) for part in parts])
+
 
 def _some(x, y, n_samples):
     "n_samples rows, always the same, without replacement; all where None."
-    if n_samples is None or n_samples >= len(y): return [x, y]
+    if n_samples is None or n_samples >= len(y):
+        return [x, y]
     rows = np.random.default_rng(1).permutation(len(y))[:n_samples]
     return [x[rows], y[rows]]
 
+
 def _standardised(x, y, x_test, y_test):
-    if x.ndim == 2: return x, y, x_test, y_test # signals come standardised
+    if x.ndim == 2:
+        return x, y, x_test, y_test  # signals come standardised
     x, x_test = x.float(), x_test.float()
-    deviation, mean = torch.std_mean(x, dim=(0, 2, 3), keepdim=True) # (1, C, 1, 1)
+    deviation, mean = torch.std_mean(x, dim=(0, 2, 3), keepdim=True)  # (1, C, 1, 1)
     return (x - mean) / deviation, y, (x_test - mean) / deviation, y_test
 
+
 def preset_loaders(
-    settings, # Preset
-    data,     # from preset_data
+    settings,  # Preset
+    data,  # from preset_data
 ):
     "Loaders of both parts; the training samples come in an order drawn from the preset's seed."
     x, y, x_test, y_test = data
     shuffled = torch.Generator().manual_seed(settings.seed)
-    return (DataLoader(TensorDataset(x, y), settings.batch_size, shuffle=True, generator=shuffled),
-            DataLoader(TensorDataset(x_test, y_test), 500))
+    return (
+        DataLoader(TensorDataset(x, y), settings.batch_size, shuffle=True, generator=shuffled),
+        DataLoader(TensorDataset(x_test, y_test), 500),
+    )
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #32e1a378
 def open_run(
-    out,      # run folder, made if absent
-    settings, # Preset
+    out,  # run folder, made if absent
+    settings,  # Preset
 ):
     "Write run.json, or check that the one there is of the same settings (epochs apart)."
-    claim_folder(out, asdict(settings), name="run.json", free=("epochs",), about={"versions": {"torch": torch.__version__, "numpy": np.__version__}})
+    claim_folder(
+        out,
+        asdict(settings),
+        name="run.json",
+        free=("epochs",),
+        about={"versions": {"torch": torch.__version__, "numpy": np.__version__}},
+    )
+
 
 def read_run(
-    out, # run folder
+    out,  # run folder
 ):
     "The Preset that a run folder was made with."
-    try: kept = read_settings(out, name="run.json")
-    except FileNotFoundError as error: raise FileNotFoundError(f"{error}: make one with `mfoml train PRESET --out {out}`") from None
+    try:
+        kept = read_settings(out, name="run.json")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}: make one with `mfoml train PRESET --out {out}`") from None
     file = Path(out) / "run.json"
-    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items() if key != "versions"}
+    kept = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in kept.items()
+        if key != "versions"
+    }
     unknown = set(kept) - {field.name for field in fields(Preset)}
-    if unknown or "name" not in kept: raise ValueError(f"{file} is no preset of this version (settings {', '.join(sorted(unknown or kept))})")
+    if unknown or "name" not in kept:
+        raise ValueError(
+            f"{file} is no preset of this version (settings {', '.join(sorted(unknown or kept))})"
+        )
     return Preset(**kept)
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #557c6185
 def chosen_device(
-    device=None, # "cpu", "cuda", ...; None: a GPU where there is one
+    device=None,  # "cpu", "cuda", ...; None: a GPU where there is one
 ):
     "The device, or a clear word that there is no such GPU."
-    if device is None: return "cuda" if torch.cuda.is_available() else "cpu"
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if str(device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch sees no GPU here: use device 'cpu'")
     return str(device)
 
+
 def train_preset(
-    name,              # a name in PRESETS
+    name,  # a name in PRESETS
     *,
-    epochs=None,       # in all; None: the preset's
-    lr=None,           # first learning rate; None: the preset's
-    save_epochs=False, # keep the weights of every epoch
-    budget="laptop",   # "smoke", "laptop" or "gpu"
-    labels="true",     # or "shuffled" training labels
-    seed=0,            # of the first weights and the order of the samples
-    out=None,          # run folder, resumed if it holds this run; None: nothing is written
-    device=None,       # None: a GPU where there is one
-    root=None,         # folder of the picture sets
-    download=False,    # fetch missing picture sets first
-    callbacks=(),      # called after every epoch
-    progress=None,     # True, False, or None: a bar on terminals only
+    epochs=None,  # in all; None: the preset's
+    lr=None,  # first learning rate; None: the preset's
+    save_epochs=False,  # keep the weights of every epoch
+    budget="laptop",  # "smoke", "laptop" or "gpu"
+    labels="true",  # or "shuffled" training labels
+    seed=0,  # of the first weights and the order of the samples
+    out=None,  # run folder, resumed if it holds this run; None: nothing is written
+    device=None,  # None: a GPU where there is one
+    root=None,  # folder of the picture sets
+    download=False,  # fetch missing picture sets first
+    callbacks=(),  # called after every epoch
+    progress=None,  # True, False, or None: a bar on terminals only
 ):
     "Train a preset; its records, one row an epoch."
-    settings, device = preset(name, budget=budget, epochs=epochs, lr=lr, labels=labels, seed=seed), chosen_device(device)
+    settings, device = (
+        preset(name, budget=budget, epochs=epochs, lr=lr, labels=labels, seed=seed),
+        chosen_device(device),
+    )
     data = preset_data(settings, root=root, download=download)
-    if out is not None: open_run(out, settings)
+    if out is not None:
+        open_run(out, settings)
     model = build_model(settings, data[0].shape[1:], int(data[1].max()) + 1).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(settings.milestones), 0.1)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return train(model, *preset_loaders(settings, data), optimizer=optimizer, scheduler=schedule, epochs=settings.epochs,
-                     callbacks=callbacks, out=out, save_epochs=save_epochs, progress=progress)
+        return train(
+            model,
+            *preset_loaders(settings, data),
+            optimizer=optimizer,
+            scheduler=schedule,
+            epochs=settings.epochs,
+            callbacks=callbacks,
+            out=out,
+            save_epochs=save_epochs,
+            progress=progress,
+        )
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #b1be4cdd
 def run_epochs(
-    out, # run folder
+    out,  # run folder
 ):
     "The epochs whose weights were kept, in order."
     return sorted(int(path.stem.split("_")[1]) for path in (Path(out) / "epochs").glob("epoch_*.pt"))
 
+
 def load_run(
-    out,            # run folder
+    out,  # run folder
     *,
-    epoch=None,     # one of run_epochs(out); None: the last finished epoch
-    root=None,      # folder of the picture sets
+    epoch=None,  # one of run_epochs(out); None: the last finished epoch
+    root=None,  # folder of the picture sets
 ):
     "The run's network with the weights of that epoch, its Preset, and its data (x_train, y_train, x_test, y_test)."
     settings, kept = read_run(out), run_epochs(out)
     if epoch is not None and epoch not in kept:
         raise ValueError(f"the run kept epochs {kept}, not {epoch}: train with save_epochs to keep them all")
-    state = load_checkpoint(Path(out) / "last.pt")["model"] if epoch is None else load_checkpoint(epoch_file(out, epoch))
+    state = (
+        load_checkpoint(Path(out) / "last.pt")["model"]
+        if epoch is None
+        else load_checkpoint(epoch_file(out, epoch))
+    )
     data = preset_data(settings, root=root)
     model = build_model(settings, data[0].shape[1:], int(data[1].max()) + 1)
     model.load_state_dict(state)
     return model, settings, data
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #5595a683
-NETWORKS = {"conv1d": "ConvArch1d", "conv": "ConvArch", "mlp": "MLP", "resnet18": "ResNet18", "vit": "vision transformer"}
-DATA = {"mnist1d": ("MNIST-1D, made here", (40,)), "mnist5k": ("MNIST, 5,000 shipped digits", (1, 28, 28)),
-        "mnist": ("MNIST, torchvision's files", (1, 28, 28)), "cifar10": ("CIFAR-10, torchvision's files", (3, 32, 32))}
+NETWORKS = {
+    "conv1d": "ConvArch1d",
+    "conv": "ConvArch",
+    "mlp": "MLP",
+    "resnet18": "ResNet18",
+    "vit": "vision transformer",
+}
+DATA = {
+    "mnist1d": ("MNIST-1D, made here", (40,)),
+    "mnist5k": ("MNIST, 5,000 shipped digits", (1, 28, 28)),
+    "mnist": ("MNIST, torchvision's files", (1, 28, 28)),
+    "cifar10": ("CIFAR-10, torchvision's files", (3, 32, 32)),
+}
+
 
 def list_presets(
-    budget="laptop", # "smoke", "laptop" or "gpu"
+    budget="laptop",  # "smoke", "laptop" or "gpu"
 ):
     "One row a preset: name, network, parameters, data, samples (None: all), epochs, batch_size, lr."
     rows = []
     for name in PRESETS:
         settings = preset(name, budget=budget)
-        with torch.device("meta"): model = _network(settings, DATA[settings.dataset][1], 10)
+        with torch.device("meta"):
+            model = _network(settings, DATA[settings.dataset][1], 10)
         depth = "" if settings.network == "resnet18" else f", depth {settings.depth}"
-        rows.append({"name": name, "network": f"{NETWORKS[settings.network]}{depth}, width {settings.width}",
-                     "parameters": sum(p.numel() for p in model.parameters()), "data": DATA[settings.dataset][0], "n_train": settings.n_train,
-                     "epochs": settings.epochs, "batch_size": settings.batch_size, "lr": settings.lr})
+        rows.append(
+            {
+                "name": name,
+                "network": f"{NETWORKS[settings.network]}{depth}, width {settings.width}",
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "data": DATA[settings.dataset][0],
+                "n_train": settings.n_train,
+                "epochs": settings.epochs,
+                "batch_size": settings.batch_size,
+                "lr": settings.lr,
+            }
+        )
     return pd.DataFrame(rows).astype({"n_train": "Int64"})

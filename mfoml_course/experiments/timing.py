@@ -18,6 +18,7 @@ import numpy as np
 @dataclass(frozen=True)
 class Timing:
     "One row of a benchmark."
+
     name: str  # what was timed
     seconds: float  # median
     reference: str  # what it is compared with
@@ -73,13 +74,45 @@ def bench_core(
     small = forest_wavelets(WaveletForestRegressor(1, max_samples=1.0, random_state=0).fit(X, y))
     fit = "scikit-learn's RandomForestRegressor.fit", lambda: peer.fit(X, y)
     return [
-        time_in_turn(f"WaveletForestRegressor.fit, {n_trees} trees", lambda: WaveletForestRegressor(n_trees, random_state=0).fit(X, y), *fit, repeats=repeats),
-        time_in_turn("its predict", lambda: ours.predict(X), "scikit-learn's predict", lambda: peer.predict(X), repeats=repeats),
-        time_in_turn(f"wavelets of {ours.wavelets_.n_wavelets} nodes", lambda: forest_wavelets(ours), *fit, repeats=repeats),
-        time_in_turn(f"norms and importance of {small.n_wavelets} nodes", lambda: (wavelet_norms(small), wavelet_importance(small)), *fit, repeats=repeats),
-        time_in_turn("error for every M", lambda: m_term_curve(ours.wavelets_, ours, X, y), "its own fit",
-                     lambda: WaveletForestRegressor(n_trees, random_state=0).fit(X, y), repeats=repeats),
-        time_in_turn("import mfoml_course.wavelets", lambda: run_python("import mfoml_course.wavelets"), "import numpy", lambda: run_python("import numpy"), repeats=repeats),
+        time_in_turn(
+            f"WaveletForestRegressor.fit, {n_trees} trees",
+            lambda: WaveletForestRegressor(n_trees, random_state=0).fit(X, y),
+            *fit,
+            repeats=repeats,
+        ),
+        time_in_turn(
+            "its predict",
+            lambda: ours.predict(X),
+            "scikit-learn's predict",
+            lambda: peer.predict(X),
+            repeats=repeats,
+        ),
+        time_in_turn(
+            f"wavelets of {ours.wavelets_.n_wavelets} nodes",
+            lambda: forest_wavelets(ours),
+            *fit,
+            repeats=repeats,
+        ),
+        time_in_turn(
+            f"norms and importance of {small.n_wavelets} nodes",
+            lambda: (wavelet_norms(small), wavelet_importance(small)),
+            *fit,
+            repeats=repeats,
+        ),
+        time_in_turn(
+            "error for every M",
+            lambda: m_term_curve(ours.wavelets_, ours, X, y),
+            "its own fit",
+            lambda: WaveletForestRegressor(n_trees, random_state=0).fit(X, y),
+            repeats=repeats,
+        ),
+        time_in_turn(
+            "import mfoml_course.wavelets",
+            lambda: run_python("import mfoml_course.wavelets"),
+            "import numpy",
+            lambda: run_python("import numpy"),
+            repeats=repeats,
+        ),
     ]
 
 # %% ../../nbs/api/25_experiments/timing.ipynb #51d51df8
@@ -95,4 +128,10 @@ def timing_table(
 ) -> str:
     "Markdown: name, seconds, reference, its seconds, ratio."
     lines = ["| what | seconds | beside | seconds | ratio |", "|---|---:|---|---:|---:|"]
-    return "\n".join(lines + [f"| {r.name} | {r.seconds:.4f} | {r.reference} | {r.reference_seconds:.4f} | {r.ratio:.2f} |" for r in rows])
+    return "\n".join(
+        lines
+        + [
+            f"| {r.name} | {r.seconds:.4f} | {r.reference} | {r.reference_seconds:.4f} | {r.ratio:.2f} |"
+            for r in rows
+        ]
+    )

@@ -12,17 +12,19 @@ from torch import nn
 
 # %% ../../nbs/api/11_models.ipynb #158fc783
 def check_samples(
-    x,      # (B, *sample) what was passed to the network
-    sample, # the shape of one sample, e.g. (1, 28, 28)
+    x,  # (B, *sample) what was passed to the network
+    sample,  # the shape of one sample, e.g. (1, 28, 28)
 ):
     "Refuse a batch whose samples have another shape than the network was built for."
-    if tuple(x.shape[1:]) == tuple(sample): return
+    if tuple(x.shape[1:]) == tuple(sample):
+        return
     hint = ": add the channel axis with x.unsqueeze(1)?" if tuple(x.shape[1:]) == tuple(sample[1:]) else ""
     expected = ", ".join(["n_samples", *map(str, sample)])
     raise ValueError(f"expected a batch of shape ({expected}), got {tuple(x.shape)}{hint}")
 
+
 def check_positive(
-    **sizes, # constructor arguments by name
+    **sizes,  # constructor arguments by name
 ):
     "Refuse sizes that are not whole numbers of at least 1 (at least 0 for a depth)."
     for name, size in sizes.items():
@@ -33,9 +35,11 @@ def check_positive(
 # %% ../../nbs/api/11_models.ipynb #1345853d
 class ConvLayer(nn.Module):
     "3x3 convolution, batch normalisation, ReLU: (B, input_size, H, W) -> (B, output_size, H, W)."
-    def __init__(self,
+
+    def __init__(
+        self,
         input_size: int,  # channels in
-        output_size: int, # channels out
+        output_size: int,  # channels out
     ):
         super().__init__()
         check_positive(input_size=input_size, output_size=output_size)
@@ -43,39 +47,55 @@ class ConvLayer(nn.Module):
         self.bn = nn.BatchNorm2d(output_size)
         self.relu = nn.ReLU()
 
-    def forward(self, x): return self.relu(self.bn(self.conv(x)))
+    def forward(self, x):
+        return self.relu(self.bn(self.conv(x)))
 
 # %% ../../nbs/api/11_models.ipynb #dffa04d8
 class ConvArch(nn.Module):
     "The lecture's convolutional network: (B, C, W, W) -> logits (B, num_classes)."
-    def __init__(self,
-        input_channel_number: int, # C, 1 for grey and 3 for colour
-        input_image_width: int,    # W in pixels, at least 4 (pictures are square)
-        num_classes: int,          # number of logits
-        depth: int,                # number of ConvLayers after the stem
-        width: int,                # channels of every layer
+
+    def __init__(
+        self,
+        input_channel_number: int,  # C, 1 for grey and 3 for colour
+        input_image_width: int,  # W in pixels, at least 4 (pictures are square)
+        num_classes: int,  # number of logits
+        depth: int,  # number of ConvLayers after the stem
+        width: int,  # channels of every layer
     ):
         super().__init__()
-        check_positive(input_channel_number=input_channel_number, num_classes=num_classes, depth=depth, width=width)
-        if input_image_width < 4: raise ValueError(f"expected input_image_width of at least 4 (the stem divides it by 4), got {input_image_width}")
+        check_positive(
+            input_channel_number=input_channel_number, num_classes=num_classes, depth=depth, width=width
+        )
+        if input_image_width < 4:
+            raise ValueError(
+                f"expected input_image_width of at least 4 (the stem divides it by 4), got {input_image_width}"
+            )
         self.sample_shape = (input_channel_number, input_image_width, input_image_width)
-        self.initial_layers = nn.ModuleList([
-            nn.Conv2d(input_channel_number, width, kernel_size=2, stride=2), nn.Conv2d(width, width, kernel_size=2, stride=2),
-            nn.BatchNorm2d(width), nn.ReLU()])
+        self.initial_layers = nn.ModuleList(
+            [
+                nn.Conv2d(input_channel_number, width, kernel_size=2, stride=2),
+                nn.Conv2d(width, width, kernel_size=2, stride=2),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+        )
         self.secondary_layers = nn.ModuleList([ConvLayer(width, width) for _ in range(depth)])
         self.fc = nn.Linear(width * (input_image_width // 4) ** 2, num_classes)
 
     def forward(self, x):
         check_samples(x, self.sample_shape)
-        for layer in [*self.initial_layers, *self.secondary_layers]: x = layer(x)
-        return self.fc(x.flatten(1)) # (B, num_classes)
+        for layer in [*self.initial_layers, *self.secondary_layers]:
+            x = layer(x)
+        return self.fc(x.flatten(1))  # (B, num_classes)
 
 # %% ../../nbs/api/11_models.ipynb #ab8712d1
 class ConvLayer1d(nn.Module):
     "Convolution of window 3, batch normalisation, ReLU: (B, input_size, W) -> (B, output_size, W)."
-    def __init__(self,
+
+    def __init__(
+        self,
         input_size: int,  # channels in
-        output_size: int, # channels out
+        output_size: int,  # channels out
     ):
         super().__init__()
         check_positive(input_size=input_size, output_size=output_size)
@@ -83,99 +103,154 @@ class ConvLayer1d(nn.Module):
         self.bn = nn.BatchNorm1d(output_size)
         self.relu = nn.ReLU()
 
-    def forward(self, x): return self.relu(self.bn(self.conv(x)))
+    def forward(self, x):
+        return self.relu(self.bn(self.conv(x)))
+
 
 class ConvArch1d(nn.Module):
     "`ConvArch` for signals: (B, C, W), or (B, W) where C = 1, -> logits (B, num_classes)."
-    def __init__(self,
-        input_channel_number: int = 1, # C
-        input_image_width: int = 40,   # W, the signal's length, at least 4
-        num_classes: int = 10,         # number of logits
-        depth: int = 5,                # number of ConvLayer1d after the stem
-        width: int = 12,               # channels of every layer
+
+    def __init__(
+        self,
+        input_channel_number: int = 1,  # C
+        input_image_width: int = 40,  # W, the signal's length, at least 4
+        num_classes: int = 10,  # number of logits
+        depth: int = 5,  # number of ConvLayer1d after the stem
+        width: int = 12,  # channels of every layer
     ):
         super().__init__()
-        check_positive(input_channel_number=input_channel_number, num_classes=num_classes, depth=depth, width=width)
-        if input_image_width < 4: raise ValueError(f"expected input_image_width of at least 4 (the stem divides it by 4), got {input_image_width}")
+        check_positive(
+            input_channel_number=input_channel_number, num_classes=num_classes, depth=depth, width=width
+        )
+        if input_image_width < 4:
+            raise ValueError(
+                f"expected input_image_width of at least 4 (the stem divides it by 4), got {input_image_width}"
+            )
         self.sample_shape = (input_channel_number, input_image_width)
-        self.initial_layers = nn.ModuleList([
-            nn.Conv1d(input_channel_number, width, kernel_size=2, stride=2), nn.Conv1d(width, width, kernel_size=2, stride=2),
-            nn.BatchNorm1d(width), nn.ReLU()])
+        self.initial_layers = nn.ModuleList(
+            [
+                nn.Conv1d(input_channel_number, width, kernel_size=2, stride=2),
+                nn.Conv1d(width, width, kernel_size=2, stride=2),
+                nn.BatchNorm1d(width),
+                nn.ReLU(),
+            ]
+        )
         self.secondary_layers = nn.ModuleList([ConvLayer1d(width, width) for _ in range(depth)])
         self.fc = nn.Linear(width * (input_image_width // 4), num_classes)
 
     def forward(self, x):
-        if x.ndim == 2: x = x.unsqueeze(1) # (B, W) -> (B, 1, W)
+        if x.ndim == 2:
+            x = x.unsqueeze(1)  # (B, W) -> (B, 1, W)
         check_samples(x, self.sample_shape)
-        for layer in [*self.initial_layers, *self.secondary_layers]: x = layer(x)
-        return self.fc(x.flatten(1)) # (B, num_classes)
+        for layer in [*self.initial_layers, *self.secondary_layers]:
+            x = layer(x)
+        return self.fc(x.flatten(1))  # (B, num_classes)
 
 # %% ../../nbs/api/11_models.ipynb #40926ed5
 class MLP(nn.Module):
     "A multilayer perceptron of `depth` hidden layers: (B, ...) with n_features numbers a sample -> logits (B, num_classes)."
-    def __init__(self,
+
+    def __init__(
+        self,
         n_features: int,  # numbers a sample, e.g. 784 for a 28x28 picture
-        num_classes: int, # number of logits
-        depth: int,       # hidden layers
-        width: int,       # units of each hidden layer
+        num_classes: int,  # number of logits
+        depth: int,  # hidden layers
+        width: int,  # units of each hidden layer
     ):
         super().__init__()
         check_positive(n_features=n_features, num_classes=num_classes, depth=depth, width=width)
         self.n_features = n_features
         sizes = [n_features] + [width] * depth
-        self.hidden_layers = nn.ModuleList([nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in zip(sizes, sizes[1:])])
+        self.hidden_layers = nn.ModuleList(
+            [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in zip(sizes, sizes[1:])]
+        )
         self.fc = nn.Linear(sizes[-1], num_classes)
 
     def forward(self, x):
         x = x.flatten(1)
         check_samples(x, (self.n_features,))
-        for layer in self.hidden_layers: x = layer(x)
-        return self.fc(x) # (B, num_classes)
+        for layer in self.hidden_layers:
+            x = layer(x)
+        return self.fc(x)  # (B, num_classes)
 
 # %% ../../nbs/api/11_models.ipynb #9339e680
-RESNETS = {"resnet18": ("BasicBlock", [2, 2, 2, 2]), "resnet34": ("BasicBlock", [3, 4, 6, 3]), "resnet50": ("Bottleneck", [3, 4, 6, 3])}
+RESNETS = {
+    "resnet18": ("BasicBlock", [2, 2, 2, 2]),
+    "resnet34": ("BasicBlock", [3, 4, 6, 3]),
+    "resnet50": ("Bottleneck", [3, 4, 6, 3]),
+}
+
 
 def small_image_resnet(
-    name: str = "resnet18",        # resnet18, resnet34 or resnet50
-    num_classes: int = 10,         # number of logits
+    name: str = "resnet18",  # resnet18, resnet34 or resnet50
+    num_classes: int = 10,  # number of logits
     *,
-    input_channel_number: int = 3, # channels of a picture
-    width: int = 64,               # channels of layer1; layer2, 3 and 4 have 2, 4 and 8 times as many
+    input_channel_number: int = 3,  # channels of a picture
+    width: int = 64,  # channels of layer1; layer2, 3 and 4 have 2, 4 and 8 times as many
 ):
     "torchvision's ResNet with a 3x3 stem of stride 1 and no max-pool: (B, C, H, W), any size from 1 up -> (B, num_classes)."
     from torchvision.models import resnet
-    if name not in RESNETS: raise ValueError(f"unknown ResNet {name!r}: choose one of {', '.join(RESNETS)}")
+
+    if name not in RESNETS:
+        raise ValueError(f"unknown ResNet {name!r}: choose one of {', '.join(RESNETS)}")
     check_positive(num_classes=num_classes, input_channel_number=input_channel_number, width=width)
     block, repeats = getattr(resnet, RESNETS[name][0]), RESNETS[name][1]
     model = resnet.ResNet(block, repeats, num_classes=num_classes)
-    if width != 64: _scale_width(model, block, repeats, width)
-    model.conv1, model.maxpool = nn.Conv2d(input_channel_number, width, kernel_size=3, stride=1, padding=1, bias=False), nn.Identity()
+    if width != 64:
+        _scale_width(model, block, repeats, width)
+    model.conv1, model.maxpool = (
+        nn.Conv2d(input_channel_number, width, kernel_size=3, stride=1, padding=1, bias=False),
+        nn.Identity(),
+    )
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     return model
+
 
 def _scale_width(model, block, repeats, width):
     "Rebuild the stages of a torchvision ResNet for another number of channels, initialised as torchvision does."
     model.inplanes, model.bn1 = width, nn.BatchNorm2d(width)
     for i, repeat in enumerate(repeats):
-        setattr(model, f"layer{i + 1}", model._make_layer(block, width * 2 ** i, repeat, stride=1 if i == 0 else 2))
+        setattr(
+            model, f"layer{i + 1}", model._make_layer(block, width * 2**i, repeat, stride=1 if i == 0 else 2)
+        )
     model.fc = nn.Linear(8 * width * block.expansion, model.fc.out_features)
     for module in model.modules():
-        if isinstance(module, nn.Conv2d): nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 # %% ../../nbs/api/11_models.ipynb #727da97a
 def vision_transformer(
-    num_classes: int = 10,         # number of logits
+    num_classes: int = 10,  # number of logits
     *,
     input_image_width: int = 224,  # pixels, a multiple of patch_size; three channels
-    patch_size: int = 16,          # pixels
-    depth: int = 12,               # attention layers
-    n_heads: int = 12,             # heads of each, must divide width
-    width: int = 768,              # features of a token
+    patch_size: int = 16,  # pixels
+    depth: int = 12,  # attention layers
+    n_heads: int = 12,  # heads of each, must divide width
+    width: int = 768,  # features of a token
 ):
     "torchvision's vision transformer, by default ViT-B/16: (B, 3, W, W) -> (B, num_classes)."
     from torchvision.models import VisionTransformer
-    check_positive(num_classes=num_classes, input_image_width=input_image_width, patch_size=patch_size, depth=depth, n_heads=n_heads, width=width)
-    if input_image_width % patch_size: raise ValueError(f"expected input_image_width to be a multiple of patch_size {patch_size}, got {input_image_width}")
-    if width % n_heads: raise ValueError(f"expected width to be a multiple of n_heads {n_heads}, got {width}")
-    return VisionTransformer(image_size=input_image_width, patch_size=patch_size, num_layers=depth, num_heads=n_heads,
-                             hidden_dim=width, mlp_dim=4 * width, num_classes=num_classes)
+
+    check_positive(
+        num_classes=num_classes,
+        input_image_width=input_image_width,
+        patch_size=patch_size,
+        depth=depth,
+        n_heads=n_heads,
+        width=width,
+    )
+    if input_image_width % patch_size:
+        raise ValueError(
+            f"expected input_image_width to be a multiple of patch_size {patch_size}, got {input_image_width}"
+        )
+    if width % n_heads:
+        raise ValueError(f"expected width to be a multiple of n_heads {n_heads}, got {width}")
+    return VisionTransformer(
+        image_size=input_image_width,
+        patch_size=patch_size,
+        num_layers=depth,
+        num_heads=n_heads,
+        hidden_dim=width,
+        mlp_dim=4 * width,
+        num_classes=num_classes,
+    )

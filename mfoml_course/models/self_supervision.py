@@ -14,18 +14,23 @@ from . import check_positive
 
 # %% ../../nbs/api/11_models/self_supervision.ipynb #0047e28a
 def cross_correlation(
-    a, # (B, D) features of the first copies
-    b, # (B, D) features of the second copies, rows in the same order
+    a,  # (B, D) features of the first copies
+    b,  # (B, D) features of the second copies, rows in the same order
 ):
     "Correlation over the batch of each feature of a with each feature of b: (D, D); a constant feature correlates 0 with all."
-    if a.ndim != 2 or a.shape != b.shape: raise ValueError(f"expected two matrices of the same shape (n_samples, d), got {tuple(a.shape)} and {tuple(b.shape)}")
-    if len(a) < 2: raise ValueError(f"expected a batch of at least 2 samples, got {len(a)}: one has no correlation")
+    if a.ndim != 2 or a.shape != b.shape:
+        raise ValueError(
+            f"expected two matrices of the same shape (n_samples, d), got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    if len(a) < 2:
+        raise ValueError(f"expected a batch of at least 2 samples, got {len(a)}: one has no correlation")
     a, b = ((z - z.mean(0)) / (z.var(0, unbiased=False) + 1e-10).sqrt() for z in (a, b))
     return a.T @ b / len(a)
 
+
 def barlow_twins_loss(
-    a,             # (B, D) features of the first copies
-    b,             # (B, D) features of the second copies
+    a,  # (B, D) features of the first copies
+    b,  # (B, D) features of the second copies
     *,
     weight=0.005,  # lambda, of the correlations off the diagonal
 ):
@@ -36,73 +41,90 @@ def barlow_twins_loss(
 
 # %% ../../nbs/api/11_models/self_supervision.ipynb #58469eda
 def warp(
-    x,       # (B, C, H, W) pictures
+    x,  # (B, C, H, W) pictures
     matrix,  # (B, 2, 3) where each pixel of the result is taken from, in coordinates from -1 to 1
 ):
     "Pictures under an affine map; outside there is 0."
     return F.grid_sample(x, F.affine_grid(matrix, list(x.shape), align_corners=False), align_corners=False)
 
+
 def distort(
-    x,             # (B, C, H, W) pictures
+    x,  # (B, C, H, W) pictures
     *,
-    generator,     # torch.Generator of all draws
+    generator,  # torch.Generator of all draws
     degrees=15.0,  # turned by up to so much
-    zoom=0.15,     # made larger or smaller by up to this factor
-    shear=0.2,     # slanted by up to so much
-    shift=0.12,    # moved by up to this share of half the width
-    noise=0.1,     # standard deviation of the noise of each pixel
+    zoom=0.15,  # made larger or smaller by up to this factor
+    shear=0.2,  # slanted by up to so much
+    shift=0.12,  # moved by up to this share of half the width
+    noise=0.1,  # standard deviation of the noise of each pixel
 ):
     "Each picture turned, zoomed, slanted, moved and made noisy at random: (B, C, H, W)."
-    draw = (2 * torch.rand(5, len(x), generator=generator) - 1).to(x) # (5, B), uniform in [-1, 1]
+    draw = (2 * torch.rand(5, len(x), generator=generator) - 1).to(x)  # (5, B), uniform in [-1, 1]
     angle, size, slant = draw[0] * degrees * torch.pi / 180, 1 + draw[1] * zoom, draw[2] * shear
     cos, sin = angle.cos() * size, angle.sin() * size
-    rows = torch.stack([cos, cos * slant - sin, draw[3] * shift, sin, sin * slant + cos, draw[4] * shift], dim=1) # (B, 6)
+    rows = torch.stack(
+        [cos, cos * slant - sin, draw[3] * shift, sin, sin * slant + cos, draw[4] * shift], dim=1
+    )  # (B, 6)
     return warp(x, rows.reshape(-1, 2, 3)) + noise * torch.randn(x.shape, generator=generator).to(x)
 
 # %% ../../nbs/api/11_models/self_supervision.ipynb #cef0553e
 class BarlowTwins(nn.Module):
     "An encoder with a projector on top: pictures -> z (B, n_projected). The encoder is what one keeps."
-    def __init__(self,
-        encoder: nn.Module,      # pictures -> features (B, n_features), e.g. ViT(num_classes=None)
-        n_features: int,         # d
+
+    def __init__(
+        self,
+        encoder: nn.Module,  # pictures -> features (B, n_features), e.g. ViT(num_classes=None)
+        n_features: int,  # d
         n_projected: int = 128,  # D
     ):
         super().__init__()
         check_positive(n_features=n_features, n_projected=n_projected)
         self.encoder = encoder
-        self.projector = nn.Sequential(nn.Linear(n_features, n_projected, bias=False), nn.BatchNorm1d(n_projected), nn.ReLU(),
-                                       nn.Linear(n_projected, n_projected))
+        self.projector = nn.Sequential(
+            nn.Linear(n_features, n_projected, bias=False),
+            nn.BatchNorm1d(n_projected),
+            nn.ReLU(),
+            nn.Linear(n_projected, n_projected),
+        )
 
-    def forward(self, x): return self.projector(self.encoder(x))
+    def forward(self, x):
+        return self.projector(self.encoder(x))
 
 # %% ../../nbs/api/11_models/self_supervision.ipynb #0bc5dba8
 def pretrain(
-    model,             # BarlowTwins
-    images,            # (n_samples, C, H, W), without labels
+    model,  # BarlowTwins
+    images,  # (n_samples, C, H, W), without labels
     *,
-    optimizer,         # of the model's parameters
-    generator,         # torch.Generator of the order and the distortions
+    optimizer,  # of the model's parameters
+    generator,  # torch.Generator of the order and the distortions
     epochs=10,
-    batch_size=128,    # pictures; an incomplete last batch is left out
-    weight=0.005,      # lambda of the loss
-    copies=distort,    # (images, generator=) -> a distorted copy
-    scheduler=None,    # stepped once an epoch
+    batch_size=128,  # pictures; an incomplete last batch is left out
+    weight=0.005,  # lambda of the loss
+    copies=distort,  # (images, generator=) -> a distorted copy
+    scheduler=None,  # stepped once an epoch
 ):
     "Train without labels; the mean loss of each epoch. FloatingPointError when it is no longer a number."
-    if len(images) < batch_size: raise ValueError(f"expected at least one batch of {batch_size} pictures, got {len(images)}")
+    if len(images) < batch_size:
+        raise ValueError(f"expected at least one batch of {batch_size} pictures, got {len(images)}")
     model.train()
     device, losses = next(model.parameters()).device, []
     for epoch in range(epochs):
-        batches = torch.randperm(len(images), generator=generator).split(batch_size)[:len(images) // batch_size]
+        batches = torch.randperm(len(images), generator=generator).split(batch_size)[
+            : len(images) // batch_size
+        ]
         total = 0.0
         for rows in batches:
             x = images[rows].to(device)
-            loss = barlow_twins_loss(model(copies(x, generator=generator)), model(copies(x, generator=generator)), weight=weight)
+            loss = barlow_twins_loss(
+                model(copies(x, generator=generator)), model(copies(x, generator=generator)), weight=weight
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += float(loss.detach())
         losses.append(total / len(batches))
-        if losses[-1] != losses[-1]: raise FloatingPointError(f"the loss became nan in epoch {epoch + 1}: a smaller learning rate?")
-        if scheduler is not None: scheduler.step()
+        if losses[-1] != losses[-1]:
+            raise FloatingPointError(f"the loss became nan in epoch {epoch + 1}: a smaller learning rate?")
+        if scheduler is not None:
+            scheduler.step()
     return losses

@@ -14,67 +14,98 @@ from . import check_positive, check_samples
 
 # %% ../../nbs/api/11_models/vit.ipynb #1cd7f3e5
 def cut_patches(
-    x,          # (B, C, H, W) pictures
-    patch_size, # p, pixels; divides H and W
+    x,  # (B, C, H, W) pictures
+    patch_size,  # p, pixels; divides H and W
 ):
     "Pictures as rows of patches, left to right and top to bottom: (B, C, H, W) -> (B, T, C*p*p)."
     check_positive(patch_size=patch_size)
-    if x.ndim != 4: raise ValueError(f"expected pictures of shape (n_samples, channels, height, width), got {tuple(x.shape)}")
+    if x.ndim != 4:
+        raise ValueError(
+            f"expected pictures of shape (n_samples, channels, height, width), got {tuple(x.shape)}"
+        )
     B, C, H, W = x.shape
-    if H % patch_size or W % patch_size: raise ValueError(f"expected height and width to be multiples of patch_size {patch_size}, got {H} x {W}")
+    if H % patch_size or W % patch_size:
+        raise ValueError(
+            f"expected height and width to be multiples of patch_size {patch_size}, got {H} x {W}"
+        )
     x = x.reshape(B, C, H // patch_size, patch_size, W // patch_size, patch_size)
-    return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2) # (B, rows, columns, C*p*p) -> (B, T, C*p*p)
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, rows, columns, C*p*p) -> (B, T, C*p*p)
 
 # %% ../../nbs/api/11_models/vit.ipynb #ace203bc
 class ViTBlock(nn.Module):
     "Pre-norm attention and a perceptron of two layers, each added to its input: (B, T, width) -> (B, T, width)."
-    def __init__(self,
-        width: int,            # features of a token
-        n_heads: int,          # divides width
-        hidden: int,           # units of the perceptron's hidden layer
+
+    def __init__(
+        self,
+        width: int,  # features of a token
+        n_heads: int,  # divides width
+        hidden: int,  # units of the perceptron's hidden layer
         dropout: float = 0.0,  # share of features dropped after each of the two steps, in training
     ):
         super().__init__()
         check_positive(width=width, n_heads=n_heads, hidden=hidden)
-        if width % n_heads: raise ValueError(f"expected width to be a multiple of n_heads {n_heads}, got {width}")
+        if width % n_heads:
+            raise ValueError(f"expected width to be a multiple of n_heads {n_heads}, got {width}")
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, n_heads, batch_first=True)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h): return self.attend(h, maps=False)[0]
+    def forward(self, h):
+        return self.attend(h, maps=False)[0]
 
     def attend(self, h, maps=True):
         "The block's output (B, T, width) and its attention (B, n_heads, T, T), or None where maps are not wanted."
         normed = self.norm1(h)
-        gathered, attention = self.attention(normed, normed, normed, need_weights=maps, average_attn_weights=False)
+        gathered, attention = self.attention(
+            normed, normed, normed, need_weights=maps, average_attn_weights=False
+        )
         h = h + self.dropout(gathered)
         return h + self.dropout(self.mlp(self.norm2(h))), attention
 
 # %% ../../nbs/api/11_models/vit.ipynb #85a9130d
 class ViT(nn.Module):
     "A small vision transformer: (B, C, W, W) -> logits (B, num_classes), or features (B, width) where num_classes is None."
-    def __init__(self,
-        input_channel_number: int = 1,   # C
-        input_image_width: int = 28,     # W, a multiple of patch_size
-        num_classes: int | None = 10,    # number of logits; None: no head, the features come out
+
+    def __init__(
+        self,
+        input_channel_number: int = 1,  # C
+        input_image_width: int = 28,  # W, a multiple of patch_size
+        num_classes: int | None = 10,  # number of logits; None: no head, the features come out
         *,
-        patch_size: int = 7,             # pixels
-        depth: int = 3,                  # blocks
-        width: int = 64,                 # features of a token, a multiple of n_heads
-        n_heads: int = 4,                # heads of a block
-        readout: str = "class",          # features from the "class" token, or the "mean" over the patches
-        dropout: float = 0.0,            # in the blocks
+        patch_size: int = 7,  # pixels
+        depth: int = 3,  # blocks
+        width: int = 64,  # features of a token, a multiple of n_heads
+        n_heads: int = 4,  # heads of a block
+        readout: str = "class",  # features from the "class" token, or the "mean" over the patches
+        dropout: float = 0.0,  # in the blocks
     ):
         super().__init__()
-        check_positive(input_channel_number=input_channel_number, input_image_width=input_image_width, patch_size=patch_size, depth=depth, width=width)
-        if num_classes is not None: check_positive(num_classes=num_classes)
-        if readout not in ("class", "mean"): raise ValueError(f"expected readout 'class' or 'mean', got {readout!r}")
-        if input_image_width % patch_size: raise ValueError(f"expected input_image_width to be a multiple of patch_size {patch_size}, got {input_image_width}")
-        self.sample_shape, self.patch_size, self.readout = (input_channel_number, input_image_width, input_image_width), patch_size, readout
+        check_positive(
+            input_channel_number=input_channel_number,
+            input_image_width=input_image_width,
+            patch_size=patch_size,
+            depth=depth,
+            width=width,
+        )
+        if num_classes is not None:
+            check_positive(num_classes=num_classes)
+        if readout not in ("class", "mean"):
+            raise ValueError(f"expected readout 'class' or 'mean', got {readout!r}")
+        if input_image_width % patch_size:
+            raise ValueError(
+                f"expected input_image_width to be a multiple of patch_size {patch_size}, got {input_image_width}"
+            )
+        self.sample_shape, self.patch_size, self.readout = (
+            (input_channel_number, input_image_width, input_image_width),
+            patch_size,
+            readout,
+        )
         self.embed = nn.Linear(input_channel_number * patch_size**2, width)
         self.class_token = nn.Parameter(torch.zeros(1, int(readout == "class"), width))
-        self.position = nn.Parameter(.02 * torch.randn(1, self.class_token.shape[1] + (input_image_width // patch_size) ** 2, width))
+        self.position = nn.Parameter(
+            0.02 * torch.randn(1, self.class_token.shape[1] + (input_image_width // patch_size) ** 2, width)
+        )
         self.blocks = nn.ModuleList([ViTBlock(width, n_heads, 4 * width, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.fc = nn.Identity() if num_classes is None else nn.Linear(width, num_classes)
@@ -91,13 +122,14 @@ class ViT(nn.Module):
 
     def forward(self, x):
         h = self.tokens(x)
-        for block in self.blocks: h = block(h)
+        for block in self.blocks:
+            h = block(h)
         return self.fc(self.read(h))
 
 # %% ../../nbs/api/11_models/vit.ipynb #caaf7ad8
 def attention_maps(
-    model, # ViT
-    x,     # (B, C, W, W)
+    model,  # ViT
+    x,  # (B, C, W, W)
 ):
     "Attention of every block and head, evaluation mode, no gradients: (B, depth, n_heads, tokens, tokens); rows sum to 1."
     with evaluation(model):
@@ -109,24 +141,29 @@ def attention_maps(
 
 # %% ../../nbs/api/11_models/vit.ipynb #f2af5a3f
 def attention_rollout(
-    maps, # (B, depth, n_heads, T, T)
+    maps,  # (B, depth, n_heads, T, T)
 ):
     "How much each last token stems from each first one, through all blocks: (B, T, T); rows sum to 1 (Abnar and Zuidema 2020)."
-    mixed = (maps.mean(2) + torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)) / 2 # (B, depth, T, T)
+    mixed = (
+        maps.mean(2) + torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+    ) / 2  # (B, depth, T, T)
     rolled = mixed[:, 0]
-    for j in range(1, mixed.shape[1]): rolled = mixed[:, j] @ rolled
+    for j in range(1, mixed.shape[1]):
+        rolled = mixed[:, j] @ rolled
     return rolled
 
+
 def attention_pictures(
-    model,          # ViT
-    x,              # (B, C, W, W)
+    model,  # ViT
+    x,  # (B, C, W, W)
     *,
     how="rollout",  # "rollout" through all blocks, or the attention of the "last" one, mean over its heads
 ):
     "The readout's attention to each patch as a picture: (B, W/p, W/p), each summing to 1."
-    if how not in ("rollout", "last"): raise ValueError(f"expected how to be 'rollout' or 'last', got {how!r}")
+    if how not in ("rollout", "last"):
+        raise ValueError(f"expected how to be 'rollout' or 'last', got {how!r}")
     maps = attention_maps(model, x)
-    seen = attention_rollout(maps) if how == "rollout" else maps[:, -1].mean(1) # (B, tokens, tokens)
-    seen = seen[:, 0, 1:] if model.readout == "class" else seen.mean(1)         # (B, T)
+    seen = attention_rollout(maps) if how == "rollout" else maps[:, -1].mean(1)  # (B, tokens, tokens)
+    seen = seen[:, 0, 1:] if model.readout == "class" else seen.mean(1)  # (B, T)
     side = x.shape[-1] // model.patch_size
     return (seen / seen.sum(1, keepdim=True)).reshape(-1, side, side)

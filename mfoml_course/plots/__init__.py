@@ -12,36 +12,64 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .figures import COLORS, DASHES, INK, SYMBOLS, check_named, check_values, finish_figure, spell
+from mfoml_course.plots.figures import (
+    COLORS,
+    DASHES,
+    INK,
+    SYMBOLS,
+    check_named,
+    check_values,
+    finish_figure,
+    spell,
+)
 
 # %% ../../nbs/api/30_plots.ipynb #31abe5cf
 def draw_marks(
-    figure,         # a figure with one pair of axes; changed in place
-    marks,          # None, or dict of label -> x
+    figure,  # a figure with one pair of axes; changed in place
+    marks,  # None, or dict of label -> x
 ):
     "Vertical dotted lines with their label on top."
     for name, x in (marks or {}).items():
-        label = dict(text=name, textposition="end", textangle=0, xanchor="left", yanchor="top", font=dict(size=12, color=INK))
-        figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="y domain", line=dict(dash="dot", color=INK, width=1.5), label=label)
+        label = dict(
+            text=name,
+            textposition="end",
+            textangle=0,
+            xanchor="left",
+            yanchor="top",
+            font=dict(size=12, color=INK),
+        )
+        figure.add_shape(
+            type="line",
+            x0=x,
+            x1=x,
+            y0=0,
+            y1=1,
+            yref="y domain",
+            line=dict(dash="dot", color=INK, width=1.5),
+            label=label,
+        )
 
 
 def tell_marks(
-    marks,      # None, or dict of label -> x
-) -> str:       # " Marked: chosen 12."
+    marks,  # None, or dict of label -> x
+) -> str:  # " Marked: chosen 12."
     "The marks as a sentence."
     return f" Marked: {spell(marks.keys(), marks.values())}." if marks else ""
 
 # %% ../../nbs/api/30_plots.ipynb #07023711
 def plot_lines(
-    x,              # (n,) horizontal axis
-    curves,         # (n,), or dict of name -> (n,)
+    x,  # (n,) horizontal axis
+    curves,  # (n,), or dict of name -> (n,)
     *,
-    points=None,    # optional (x, y) of samples drawn as dots
-    marks=None,     # optional dict of label -> x, drawn as vertical dotted lines
-    steps=(),       # names of curves that are constant between neighbours, as trees are
-    log_x=False, log_y=False,
-    title="", x_title="x", y_title="y",
-) -> go.Figure:     # one trace a curve
+    points=None,  # optional (x, y) of samples drawn as dots
+    marks=None,  # optional dict of label -> x, drawn as vertical dotted lines
+    steps=(),  # names of curves that are constant between neighbours, as trees are
+    log_x=False,
+    log_y=False,
+    title="",
+    x_title="x",
+    y_title="y",
+) -> go.Figure:  # one trace a curve
     "Curves over one axis."
     x = check_values("x", x)
     curves = check_named("curves", curves, length=len(x))
@@ -52,23 +80,28 @@ def plot_lines(
     if points is not None:
         px = check_values("points[0]", points[0])
         py = check_values("points[1]", points[1], length=len(px))
-        dots = dict(size=8 if len(px) <= 50 else 4, color=INK, opacity=.6)
+        dots = dict(size=8 if len(px) <= 50 else 4, color=INK, opacity=0.6)
         figure.add_scatter(x=px, y=py, mode="markers", name="samples", marker=dots)
     draw_marks(figure, marks)
-    figure.update_xaxes(type="log" if log_x else None, minorloglabels="none").update_yaxes(type="log" if log_y else None, minorloglabels="none")
-    ends = "; ".join(f"{name or 'the curve'} goes from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves.items())
+    figure.update_xaxes(type="log" if log_x else None, minorloglabels="none").update_yaxes(
+        type="log" if log_y else None, minorloglabels="none"
+    )
+    ends = "; ".join(
+        f"{name or 'the curve'} goes from {y[0]:.3g} to {y[-1]:.3g}" for name, y in curves.items()
+    )
     alt = f"Line chart of {y_title} against {x_title}, from {x[0]:.3g} to {x[-1]:.3g}: {ends}."
     return finish_figure(figure, alt + tell_marks(marks), title=title, x_title=x_title, y_title=y_title)
 
 # %% ../../nbs/api/30_plots.ipynb #814ab43b
 def plot_importance(
-    importance,         # (n_features,), or dict of model -> (n_features,)
-    features=None,      # (n_features,) names; feature 0, feature 1, ... if absent
+    importance,  # (n_features,), or dict of model -> (n_features,)
+    features=None,  # (n_features,) names; feature 0, feature 1, ... if absent
     *,
-    spread=None,        # dict of model -> (n_features,) half-width of an interval
-    most=15,            # features shown, the first model's largest
-    title="Feature importance", x_title="importance",
-) -> go.Figure:         # one panel a model
+    spread=None,  # dict of model -> (n_features,) half-width of an interval
+    most=15,  # features shown, the first model's largest
+    title="Feature importance",
+    x_title="importance",
+) -> go.Figure:  # one panel a model
     "Feature importance of one or several models side by side, sorted by the first."
     importance = check_named("importance", importance)
     first = next(iter(importance.values()))
@@ -77,85 +110,126 @@ def plot_importance(
     importance = check_named("importance", importance, length=len(features))
     spread = {} if spread is None else check_named("spread", spread, length=len(features))
     order = np.argsort(-first, kind="stable")[:most]
-    figure = make_subplots(1, len(importance), shared_yaxes=True, horizontal_spacing=.03, subplot_titles=[*filter(None, importance)])
+    figure = make_subplots(
+        1,
+        len(importance),
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        subplot_titles=[*filter(None, importance)],
+    )
     for i, (name, values) in enumerate(importance.items()):
         error = dict(array=spread[name][order], color=INK, thickness=1.5) if name in spread else None
-        bar = go.Bar(x=values[order], y=features[order], orientation="h", name=name, error_x=error, showlegend=False)
+        bar = go.Bar(
+            x=values[order], y=features[order], orientation="h", name=name, error_x=error, showlegend=False
+        )
         figure.add_trace(bar.update(marker_color=COLORS[i % 6]), row=1, col=i + 1)
     figure.update_yaxes(autorange="reversed").update_xaxes(nticks=3)
-    alt = "; ".join(f"{name or x_title}: {spell(features[order], values[order])}" for name, values in importance.items())
-    return finish_figure(figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, height=116 + 24 * len(order))
+    alt = "; ".join(
+        f"{name or x_title}: {spell(features[order], values[order])}" for name, values in importance.items()
+    )
+    return finish_figure(
+        figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, height=116 + 24 * len(order)
+    )
 
 # %% ../../nbs/api/30_plots.ipynb #1806846a
 def thin_ranks(
-    n,              # how many there are
+    n,  # how many there are
     *,
-    most=300,       # about how many to keep
-    keep=(),        # positions that must stay
-) -> np.ndarray:    # increasing positions from 0 to n - 1
+    most=300,  # about how many to keep
+    keep=(),  # positions that must stay
+) -> np.ndarray:  # increasing positions from 0 to n - 1
     "Positions evenly spaced on a logarithmic axis, with both ends."
     ranks = np.unique(np.geomspace(1, n, min(most, n)).round().astype(int)) - 1 if n > most else np.arange(n)
     return np.unique(np.r_[ranks, np.asarray(keep, int)])
 
 
 def plot_norms(
-    norms,          # (n_wavelets,), or dict of name -> (n_wavelets,)
+    norms,  # (n_wavelets,), or dict of name -> (n_wavelets,)
     *,
     title="Wavelet norms, sorted",
-) -> go.Figure:     # one trace a set; zeros cannot stand on a logarithmic axis and are counted in the alt text
+) -> go.Figure:  # one trace a set; zeros cannot stand on a logarithmic axis and are counted in the alt text
     "Sorted wavelet norms on logarithmic axes."
     figure, alt = go.Figure(), []
     for i, (name, values) in enumerate(check_named("norms", norms).items()):
         if (values < 0).any() or not (values > 0).any():
-            raise ValueError(f"expected norms of at least 0, not all 0, got {values.min():.3g} to {values.max():.3g}")
+            raise ValueError(
+                f"expected norms of at least 0, not all 0, got {values.min():.3g} to {values.max():.3g}"
+            )
         positive = np.sort(values[values > 0])[::-1]
         ranks = thin_ranks(len(positive))
-        figure.add_scatter(x=ranks + 1, y=positive[ranks], name=name, mode="lines", line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]))
-        alt.append(f"{name} {len(positive)} non-zero norms from {positive[0]:.3g} down to {positive[-1]:.3g}, "
-                   f"{np.sum(values == 0)} zeros".strip())
-    figure.update_xaxes(type="log", dtick=1).update_yaxes(type="log", exponentformat="e", minorloglabels="none")
+        figure.add_scatter(
+            x=ranks + 1,
+            y=positive[ranks],
+            name=name,
+            mode="lines",
+            line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]),
+        )
+        alt.append(
+            f"{name} {len(positive)} non-zero norms from {positive[0]:.3g} down to {positive[-1]:.3g}, "
+            f"{np.sum(values == 0)} zeros".strip()
+        )
+    figure.update_xaxes(type="log", dtick=1).update_yaxes(
+        type="log", exponentformat="e", minorloglabels="none"
+    )
     alt = f"Log-log chart of wavelet norms by rank: {'; '.join(alt)}."
     return finish_figure(figure, alt, title=title, x_title="rank m", y_title="norm")
 
 # %% ../../nbs/api/30_plots.ipynb #74ff85d9
 def plot_m_term_curve(
-    curves,             # (n_wavelets + 1,), or dict of name -> array whose entry M is the error with M wavelets
+    curves,  # (n_wavelets + 1,), or dict of name -> array whose entry M is the error with M wavelets
     *,
-    marks=None,         # dict of label -> M, each drawn as a vertical line
-    log_x=True,         # a logarithmic axis starts at M = 1
-    title="Error of the M-term sum", y_title="mean squared error",
-) -> go.Figure:         # one trace a curve, thinned to some hundred points
+    marks=None,  # dict of label -> M, each drawn as a vertical line
+    log_x=True,  # a logarithmic axis starts at M = 1
+    title="Error of the M-term sum",
+    y_title="mean squared error",
+) -> go.Figure:  # one trace a curve, thinned to some hundred points
     "Error against the number of wavelets, with marks at chosen numbers."
     curves = check_named("curves", curves)
     longest, start = max(map(len, curves.values())), int(log_x)
     for name, at in (marks or {}).items():
         if not start <= at < longest:
-            raise ValueError(f"expected mark {name!r} to be a number of terms from {start} to {longest - 1}, got {at}")
+            raise ValueError(
+                f"expected mark {name!r} to be a number of terms from {start} to {longest - 1}, got {at}"
+            )
     figure, alt = go.Figure(), []
     for i, (name, errors) in enumerate(curves.items()):
         best = int(np.argmin(errors))
         keep = [at for at in [best, *(int(v) for v in (marks or {}).values())] if start <= at < len(errors)]
         terms = thin_ranks(len(errors), keep=keep)
         terms = terms[terms >= start]
-        figure.add_scatter(x=terms, y=errors[terms], name=name, mode="lines", line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]))
-        alt.append(f"{name} {errors[0]:.3g} with none, smallest {errors[best]:.3g} at M = {best}, "
-                   f"{errors[-1]:.3g} with all {len(errors) - 1}".strip())
+        figure.add_scatter(
+            x=terms,
+            y=errors[terms],
+            name=name,
+            mode="lines",
+            line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]),
+        )
+        alt.append(
+            f"{name} {errors[0]:.3g} with none, smallest {errors[best]:.3g} at M = {best}, "
+            f"{errors[-1]:.3g} with all {len(errors) - 1}".strip()
+        )
     draw_marks(figure, marks)
-    if log_x: figure.update_xaxes(type="log", dtick=1)
+    if log_x:
+        figure.update_xaxes(type="log", dtick=1)
     alt = f"Chart of {y_title} against the number of wavelets M: {'; '.join(alt)}." + tell_marks(marks)
     return finish_figure(figure, alt, title=title, x_title="number of wavelets M", y_title=y_title)
 
 # %% ../../nbs/api/30_plots.ipynb #67f19cb9
 def clip_boxes(
-    lower, upper,       # (n_boxes, 2) corners
-    limits,             # None, or (lower corner, upper corner) of the picture
-    n_boxes,            # how many there should be
-) -> tuple:             # the corners inside the limits
+    lower,
+    upper,  # (n_boxes, 2) corners
+    limits,  # None, or (lower corner, upper corner) of the picture
+    n_boxes,  # how many there should be
+) -> tuple:  # the corners inside the limits
     "Boxes as seen through the picture's frame; raises ValueError for open, empty or wrongly shaped ones."
-    corners = [check_values(name, corner, n_dims=2, length=n_boxes, finite=limits is None)
-               for name, corner in [("lower", lower), ("upper", upper)]]
+    corners = [
+        check_values(name, corner, n_dims=2, length=n_boxes, finite=limits is None)
+        for name, corner in [("lower", lower), ("upper", upper)]
+    ]
     if {corner.shape[1] for corner in corners} != {2}:
-        raise ValueError(f"expected corners of shape (n_boxes, 2), got {corners[0].shape} and {corners[1].shape}")
+        raise ValueError(
+            f"expected corners of shape (n_boxes, 2), got {corners[0].shape} and {corners[1].shape}"
+        )
     if limits is not None:
         corners = [np.maximum(corners[0], limits[0]), np.minimum(corners[1], limits[1])]
     if empty := np.sum(~(corners[0] < corners[1]).all(axis=1)):
@@ -164,113 +238,179 @@ def clip_boxes(
 
 
 def cell_edges(
-    low, high,      # (n_boxes,) ends of the boxes along one axis
+    low,
+    high,  # (n_boxes,) ends of the boxes along one axis
     *,
-    most=200,       # cells at the most
-) -> np.ndarray:    # (n_cells + 1,) increasing
+    most=200,  # cells at the most
+) -> np.ndarray:  # (n_cells + 1,) increasing
     "The distinct cuts, or an even raster where there are too many."
     edges = np.unique(np.r_[low, high])
     return edges if len(edges) <= most + 1 else np.linspace(edges[0], edges[-1], most + 1)
 
 
 def paint_boxes(
-    lower, upper,       # (n_boxes, 2) corners
-    values,             # (n_boxes,)
-    x_edges, y_edges,   # increasing
-) -> np.ndarray:        # (n_rows, n_columns) float32, the value at each cell's centre, nan where no box lies
+    lower,
+    upper,  # (n_boxes, 2) corners
+    values,  # (n_boxes,)
+    x_edges,
+    y_edges,  # increasing
+) -> np.ndarray:  # (n_rows, n_columns) float32, the value at each cell's centre, nan where no box lies
     "Boxes as the cells of a grid."
     grid = np.full((len(y_edges) - 1, len(x_edges) - 1), np.nan, np.float32)
-    spans = [(np.searchsorted(centres, lower[:, k]), np.searchsorted(centres, upper[:, k]))
-             for k, centres in enumerate([(x_edges[1:] + x_edges[:-1]) / 2, (y_edges[1:] + y_edges[:-1]) / 2])]
+    spans = [
+        (np.searchsorted(centres, lower[:, k]), np.searchsorted(centres, upper[:, k]))
+        for k, centres in enumerate([(x_edges[1:] + x_edges[:-1]) / 2, (y_edges[1:] + y_edges[:-1]) / 2])
+    ]
     for x0, x1, y0, y1, value in zip(*spans[0], *spans[1], values):
         grid[y0:y1, x0:x1] = value
     return grid
 
 # %% ../../nbs/api/30_plots.ipynb #9f768d63
 def plot_partition(
-    lower, upper,       # (n_boxes, 2) corners of the leaves' boxes
-    values,             # (n_boxes,) one number a box
+    lower,
+    upper,  # (n_boxes, 2) corners of the leaves' boxes
+    values,  # (n_boxes,) one number a box
     *,
-    limits=None,        # ((x_low, y_low), (x_high, y_high)) to draw; needed where boxes are unbounded
-    points=None,        # (n_samples, 2) samples drawn as dots
+    limits=None,  # ((x_low, y_low), (x_high, y_high)) to draw; needed where boxes are unbounded
+    points=None,  # (n_samples, 2) samples drawn as dots
     features=("x1", "x2"),
-    title="Partition of the plane", value_title="",
-) -> go.Figure:         # a heat map of the boxes
+    title="Partition of the plane",
+    value_title="",
+) -> go.Figure:  # a heat map of the boxes
     "The boxes of a tree in two dimensions, coloured by value."
     values = check_values("values", values)
     lower, upper = clip_boxes(lower, upper, limits, len(values))
     x_edges, y_edges = (cell_edges(lower[:, k], upper[:, k]) for k in (0, 1))
     cells = paint_boxes(lower, upper, values, x_edges, y_edges)
-    figure = go.Figure(go.Heatmap(x=x_edges, y=y_edges, z=cells, colorbar_title_text=value_title, hovertemplate="%{z:.3g}<extra></extra>"))
+    figure = go.Figure(
+        go.Heatmap(
+            x=x_edges,
+            y=y_edges,
+            z=cells,
+            colorbar_title_text=value_title,
+            hovertemplate="%{z:.3g}<extra></extra>",
+        )
+    )
     alt = f"Map of {len(values)} boxes over {features[0]} and {features[1]}, values from {values.min():.3g} to {values.max():.3g}"
     if points is not None:
         points = check_values("points", points, n_dims=2)
         dot = dict(size=5, color="#EEEEEE", line=dict(width=1, color="#333333"))
         figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="markers", marker=dot, showlegend=False)
         alt += f", with {len(points)} samples"
-    figure.update_xaxes(range=x_edges[[0, -1]], showgrid=False).update_yaxes(range=y_edges[[0, -1]], showgrid=False)
+    figure.update_xaxes(range=x_edges[[0, -1]], showgrid=False).update_yaxes(
+        range=y_edges[[0, -1]], showgrid=False
+    )
     return finish_figure(figure, alt + ".", title=title, x_title=features[0], y_title=features[1], height=440)
 
 # %% ../../nbs/api/30_plots.ipynb #7dee03b5
 def plot_label_counts(
-    labels,             # (n_labels,) names, in the order to draw
-    counts,             # (n_labels,), or dict of set -> (n_labels,)
+    labels,  # (n_labels,) names, in the order to draw
+    counts,  # (n_labels,), or dict of set -> (n_labels,)
     *,
-    title="Samples per label", x_title="label",
-) -> go.Figure:         # one bar a label and set
+    title="Samples per label",
+    x_title="label",
+) -> go.Figure:  # one bar a label and set
     "How many samples each label has."
     labels = [str(label) for label in labels]
     counts = check_named("counts", counts, length=len(labels))
     if any((c < 0).any() for c in counts.values()):
         raise ValueError("expected counts to be at least 0")
-    figure = go.Figure([go.Bar(x=labels, y=c, name=name, marker_color=COLORS[i % 6]) for i, (name, c) in enumerate(counts.items())])
+    figure = go.Figure(
+        [
+            go.Bar(x=labels, y=c, name=name, marker_color=COLORS[i % 6])
+            for i, (name, c) in enumerate(counts.items())
+        ]
+    )
     figure.update_xaxes(type="category")
-    alt = "; ".join(f"{name} {int(c.sum())} samples: {spell(labels, c, most=12)}".strip() for name, c in counts.items())
-    return finish_figure(figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, y_title="samples", height=320)
+    alt = "; ".join(
+        f"{name} {int(c.sum())} samples: {spell(labels, c, most=12)}".strip() for name, c in counts.items()
+    )
+    return finish_figure(
+        figure, f"Bar chart, {title}. {alt}.", title=title, x_title=x_title, y_title="samples", height=320
+    )
 
 # %% ../../nbs/api/30_plots.ipynb #8ea32e7a
 def plot_comparison(
-    names,              # (n_models,) one row each, first on top
-    mean,               # (n_models,)
-    low, high,          # (n_models,) ends of the interval
+    names,  # (n_models,) one row each, first on top
+    mean,  # (n_models,)
+    low,
+    high,  # (n_models,) ends of the interval
     *,
-    scores=None,        # (n_models, n_scores) single scores drawn as faint dots
-    reference=None,     # a value drawn as a dotted vertical line
-    title="Models compared", x_title="score",
-) -> go.Figure:         # one trace of means, one of single scores
+    scores=None,  # (n_models, n_scores) single scores drawn as faint dots
+    reference=None,  # a value drawn as a dotted vertical line
+    title="Models compared",
+    x_title="score",
+) -> go.Figure:  # one trace of means, one of single scores
     "Models compared by a number and its interval."
     names = [str(name) for name in names]
-    mean, low, high = (check_values(label, v, length=len(names)) for label, v in [("mean", mean), ("low", low), ("high", high)])
+    mean, low, high = (
+        check_values(label, v, length=len(names))
+        for label, v in [("mean", mean), ("low", low), ("high", high)]
+    )
     if (low > mean).any() or (mean > high).any():
         raise ValueError("expected low <= mean <= high in every row")
     figure, rows = go.Figure(), np.arange(len(names))
     if scores is not None:
         scores = check_values("scores", scores, n_dims=2, length=len(names))
-        dots = dict(color=INK, size=6, opacity=.45)
-        figure.add_scatter(x=scores.ravel(), y=np.repeat(rows + .24, scores.shape[1]), mode="markers", name="single scores", marker=dots)
+        dots = dict(color=INK, size=6, opacity=0.45)
+        figure.add_scatter(
+            x=scores.ravel(),
+            y=np.repeat(rows + 0.24, scores.shape[1]),
+            mode="markers",
+            name="single scores",
+            marker=dots,
+        )
     bars = dict(symmetric=False, array=high - mean, arrayminus=mean - low, thickness=2, width=6)
-    figure.add_scatter(x=mean, y=rows, mode="markers", name="mean and interval", marker=dict(color=COLORS[0], size=10), error_x=bars)
+    figure.add_scatter(
+        x=mean,
+        y=rows,
+        mode="markers",
+        name="mean and interval",
+        marker=dict(color=COLORS[0], size=10),
+        error_x=bars,
+    )
     if reference is not None:
         draw_marks(figure, {"": reference})
-    figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(names) - .5, -.5], showgrid=False)
-    alt = "; ".join(f"{name} {m:.3g}, interval {a:.3g} to {b:.3g}" for name, m, a, b in zip(names, mean, low, high))
-    return finish_figure(figure, f"Chart of {x_title} with intervals: {alt}.", title=title, x_title=x_title, height=124 + 44 * len(names))
+    figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False)
+    alt = "; ".join(
+        f"{name} {m:.3g}, interval {a:.3g} to {b:.3g}" for name, m, a, b in zip(names, mean, low, high)
+    )
+    return finish_figure(
+        figure,
+        f"Chart of {x_title} with intervals: {alt}.",
+        title=title,
+        x_title=x_title,
+        height=124 + 44 * len(names),
+    )
 
 # %% ../../nbs/api/30_plots.ipynb #7e6a673c
 def plot_estimates(
-    truth,              # (n,) known values
-    estimate,           # (n,) estimated values, or dict of method -> (n,)
+    truth,  # (n,) known values
+    estimate,  # (n,) estimated values, or dict of method -> (n,)
     *,
-    low=None, high=None,    # (n,), or dict of method -> (n,): ends of the intervals
-    names=None,         # (n,) shown on hover
-    title="Truth against estimate", x_title="true α", y_title="estimated α",
-) -> go.Figure:         # one trace a method and the diagonal
+    low=None,
+    high=None,  # (n,), or dict of method -> (n,): ends of the intervals
+    names=None,  # (n,) shown on hover
+    title="Truth against estimate",
+    x_title="true α",
+    y_title="estimated α",
+) -> go.Figure:  # one trace a method and the diagonal
     "Estimates with intervals against the truth."
     truth = check_values("truth", truth)
     estimate = check_named("estimate", estimate, length=len(truth))
-    low, high = ({} if end is None else check_named(label, end, length=len(truth)) for label, end in [("low", low), ("high", high)])
+    low, high = (
+        {} if end is None else check_named(label, end, length=len(truth))
+        for label, end in [("low", low), ("high", high)]
+    )
     span = [float(f(np.r_[truth, *estimate.values()])) for f in (np.min, np.max)]
-    figure, alt = go.Figure(go.Scatter(x=span, y=span, mode="lines", name="equal", line=dict(color=INK, dash="dot", width=1.5))), []
+    figure, alt = (
+        go.Figure(
+            go.Scatter(
+                x=span, y=span, mode="lines", name="equal", line=dict(color=INK, dash="dot", width=1.5)
+            )
+        ),
+        [],
+    )
     for i, (method, values) in enumerate(estimate.items()):
         bars = dict(symmetric=False, thickness=1, width=3)
         if method in low and method in high:
@@ -278,24 +418,27 @@ def plot_estimates(
         dots = go.Scatter(x=truth, y=values, mode="markers", name=method or "estimate", error_y=bars)
         figure.add_trace(dots.update(text=names, marker=dict(color=COLORS[i % 6], symbol=SYMBOLS[i % 6])))
         off = np.abs(values - truth)
-        alt.append(f"{method or 'the estimate'} is off by {off.mean():.3g} on average and {off.max():.3g} at most")
+        alt.append(
+            f"{method or 'the estimate'} is off by {off.mean():.3g} on average and {off.max():.3g} at most"
+        )
     alt = f"Scatter of {y_title} against {x_title}, {len(truth)} cases with {x_title} {truth.min():.3g} to {truth.max():.3g}: {'; '.join(alt)}."
     return finish_figure(figure, alt, title=title, x_title=x_title, y_title=y_title, height=460)
 
 # %% ../../nbs/api/30_plots.ipynb #28578622
 def plot_tau_curves(
-    tau,                # (n_tau,) increasing, positive
-    curves,             # (n_tau,), or dict of name -> (n_tau,), such as log N_τ or the angle
+    tau,  # (n_tau,) increasing, positive
+    curves,  # (n_tau,), or dict of name -> (n_tau,), such as log N_τ or the angle
     *,
-    marks=None,         # dict of label -> τ*
-    band=None,          # (low, high) drawn as a shaded strip, such as the admitted angles
-    title="Sparsity over τ", y_title="log N_τ",
-) -> go.Figure:         # one trace a curve
+    marks=None,  # dict of label -> τ*
+    band=None,  # (low, high) drawn as a shaded strip, such as the admitted angles
+    title="Sparsity over τ",
+    y_title="log N_τ",
+) -> go.Figure:  # one trace a curve
     "Curves over the exponent τ."
     tau = check_values("tau", tau)
     if (tau <= 0).any() or (np.diff(tau) <= 0).any():
         raise ValueError("expected tau to be positive and increasing")
     figure = plot_lines(tau, curves, marks=marks, title=title, x_title="τ", y_title=y_title)
     if band is not None:
-        figure.add_hrect(y0=float(band[0]), y1=float(band[1]), fillcolor=COLORS[4], opacity=.2, line_width=0)
+        figure.add_hrect(y0=float(band[0]), y1=float(band[1]), fillcolor=COLORS[4], opacity=0.2, line_width=0)
     return figure

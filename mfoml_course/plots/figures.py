@@ -20,22 +20,47 @@ SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x"]
 INK = "#7B7B7B"
 GRID = "rgba(123, 123, 123, 0.28)"
 CLEAR = "rgba(0, 0, 0, 0)"
-SEQUENTIAL = [[0, "#00224E"], [.25, "#434E6C"], [.5, "#7D7C78"], [.75, "#BCAF6F"], [1, "#FEE838"]]
+SEQUENTIAL = [[0, "#00224E"], [0.25, "#434E6C"], [0.5, "#7D7C78"], [0.75, "#BCAF6F"], [1, "#FEE838"]]
 
 # %% ../../nbs/api/30_plots/figures.ipynb #8aba3f82
-def course_template(
-) -> go.layout.Template:  # transparent, lean, readable on light and dark pages
+def course_template() -> go.layout.Template:  # transparent, lean, readable on light and dark pages
     "The look that all figures of the course share, registered with plotly as 'mfoml'."
-    axis = dict(gridcolor=GRID, linecolor=INK, zeroline=False, ticks="outside", tickcolor=GRID, automargin=True, title_font_size=13)
+    axis = dict(
+        gridcolor=GRID,
+        linecolor=INK,
+        zeroline=False,
+        ticks="outside",
+        tickcolor=GRID,
+        automargin=True,
+        title_font_size=13,
+    )
     bar = dict(outlinewidth=0, thickness=12, title_font_size=13)
     return go.layout.Template(
         layout=dict(
-            colorway=COLORS, font=dict(color=INK, size=13), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
-            title=dict(x=0, xref="container", xanchor="left", y=1, yref="container", yanchor="top", pad=dict(l=8, t=10), font=dict(size=15)),
-            margin=dict(l=8, r=12, t=44, b=14), xaxis=axis, yaxis=axis, bargap=.25, hovermode="closest",
+            colorway=COLORS,
+            font=dict(color=INK, size=13),
+            paper_bgcolor=CLEAR,
+            plot_bgcolor=CLEAR,
+            title=dict(
+                x=0,
+                xref="container",
+                xanchor="left",
+                y=1,
+                yref="container",
+                yanchor="top",
+                pad=dict(l=8, t=10),
+                font=dict(size=15),
+            ),
+            margin=dict(l=8, r=12, t=44, b=14),
+            xaxis=axis,
+            yaxis=axis,
+            bargap=0.25,
+            hovermode="closest",
             legend=dict(orientation="h", x=0, yref="container", yanchor="top", bgcolor=CLEAR, title_text=""),
-            modebar=dict(bgcolor=CLEAR, color=INK)),
-        data=dict(heatmap=[dict(colorbar=bar, colorscale=SEQUENTIAL)], scatter=[dict(marker=dict(size=7))]))
+            modebar=dict(bgcolor=CLEAR, color=INK),
+        ),
+        data=dict(heatmap=[dict(colorbar=bar, colorscale=SEQUENTIAL)], scatter=[dict(marker=dict(size=7))]),
+    )
 
 # %% ../../nbs/api/30_plots/figures.ipynb #75f0ddd9
 TEMPLATE = "mfoml"
@@ -43,59 +68,66 @@ pio.templates[TEMPLATE] = course_template()
 
 # %% ../../nbs/api/30_plots/figures.ipynb #fef2e612
 def check_values(
-    name,           # what the caller calls this argument
-    values,         # anything numpy can read as numbers
+    name,  # what the caller calls this argument
+    values,  # anything numpy can read as numbers
     *,
-    n_dims=1,       # how many axes it must have
-    length=None,    # how long the first axis must be
-    finite=True,    # refuse nan and inf
-) -> np.ndarray:    # the same numbers
+    n_dims=1,  # how many axes it must have
+    length=None,  # how long the first axis must be
+    finite=True,  # refuse nan and inf
+) -> np.ndarray:  # the same numbers
     "An array that has been looked at; raises ValueError with the argument's name."
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"expected {name} to hold numbers, got values of type {values.dtype}")
     if values.ndim != n_dims or values.size == 0:
-        raise ValueError(f"expected {name} to be a non-empty array with {n_dims} axes, got shape {values.shape}")
+        raise ValueError(
+            f"expected {name} to be a non-empty array with {n_dims} axes, got shape {values.shape}"
+        )
     if length is not None and len(values) != length:
         raise ValueError(f"expected {name} to have {length} entries, got {len(values)}")
     if finite and not np.isfinite(values).all():
-        raise ValueError(f"expected {name} to be finite, got {np.sum(~np.isfinite(values))} nan or inf values: drop them first")
+        raise ValueError(
+            f"expected {name} to be finite, got {np.sum(~np.isfinite(values))} nan or inf values: drop them first"
+        )
     return values
 
 # %% ../../nbs/api/30_plots/figures.ipynb #1872a79e
 def check_named(
-    name,       # what the caller calls this argument
-    values,     # one array, or a dict (or table) of name -> array
-    **checks,   # passed to check_values
-) -> dict:      # name -> array; a single array gets the name ""
+    name,  # what the caller calls this argument
+    values,  # one array, or a dict (or table) of name -> array
+    **checks,  # passed to check_values
+) -> dict:  # name -> array; a single array gets the name ""
     "One or several arrays under names; raises ValueError if there is none."
     if not isinstance(values, Mapping) and not hasattr(values, "columns"):
         values = {"": values}
     if len(values) == 0:
         raise ValueError(f"expected {name} to hold at least one array, got none")
-    return {str(key): check_values(f"{name}[{key!r}]" if key != "" else name, values[key], **checks) for key in values}
+    return {
+        str(key): check_values(f"{name}[{key!r}]" if key != "" else name, values[key], **checks)
+        for key in values
+    }
 
 # %% ../../nbs/api/30_plots/figures.ipynb #0d7a1eba
 def spell(
-    names,      # (n,) what is listed
-    values,     # (n,) its numbers
+    names,  # (n,) what is listed
+    values,  # (n,) its numbers
     *,
-    most=6,     # how many to write out
-) -> str:       # "alcohol 0.31, sulphates 0.2 and 4 more"
+    most=6,  # how many to write out
+) -> str:  # "alcohol 0.31, sulphates 0.2 and 4 more"
     "Names and numbers as part of a sentence."
     pairs = [f"{name} {value:.3g}".strip() for name, value in zip(names, values)]
     return ", ".join(pairs[:most]) + (f" and {len(pairs) - most} more" if len(pairs) > most else "")
 
 # %% ../../nbs/api/30_plots/figures.ipynb #e17d258e
 def finish_figure(
-    figure,         # a plotly figure; changed in place
-    alt,            # one or two sentences that stand in for the picture
+    figure,  # a plotly figure; changed in place
+    alt,  # one or two sentences that stand in for the picture
     *,
-    title="",       # above the figure
-    x_title=None,   # below the horizontal axis
-    y_title=None,   # beside the vertical axis
-    height=380,     # pixels; the width is that of the page
-) -> go.Figure:     # the same figure
+    title="",  # above the figure
+    x_title=None,  # below the horizontal axis
+    y_title=None,  # beside the vertical axis
+    height=380,  # pixels; the width is that of the page
+) -> go.Figure:  # the same figure
     "Give a figure the course's template, its titles and its alt text."
     if not str(alt).strip():
         raise ValueError("expected alt to describe the figure, got an empty text")
@@ -108,5 +140,9 @@ def finish_figure(
     panels = figure.update_annotations(font_size=13).layout.annotations
     panels = any(note.yref == "paper" for note in panels)  # titles of panels, as make_subplots writes them
     above = 8 + 30 * bool(title)
-    return figure.update_layout(title_text=title or None, showlegend=legend, legend_y=1 - above / height,
-                                margin_t=above + 26 * legend + 24 * panels)
+    return figure.update_layout(
+        title_text=title or None,
+        showlegend=legend,
+        legend_y=1 - above / height,
+        margin_t=above + 26 * legend + 24 * panels,
+    )

@@ -12,18 +12,29 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .figures import COLORS, DASHES, INK, SYMBOLS, check_named, check_values, finish_figure, spell
+from mfoml_course.plots.figures import (
+    COLORS,
+    DASHES,
+    INK,
+    SYMBOLS,
+    check_named,
+    check_values,
+    finish_figure,
+    spell,
+)
 
 # %% ../../nbs/api/30_plots/networks.ipynb #86077d94
 def table_columns(
-    table,          # DataFrame, or dict of column -> (n_rows,)
-    needed,         # columns that must be there
-    optional=(),    # columns that are taken where present
-) -> dict:          # column -> (n_rows,) array
+    table,  # DataFrame, or dict of column -> (n_rows,)
+    needed,  # columns that must be there
+    optional=(),  # columns that are taken where present
+) -> dict:  # column -> (n_rows,) array
     "Columns of a table; raises ValueError if one is missing, empty or of another length."
     present = [str(column) for column in table]
     if missing := [column for column in needed if column not in present]:
-        raise ValueError(f"expected a table with columns {', '.join(needed)}; missing {', '.join(missing)}, present {', '.join(present)}")
+        raise ValueError(
+            f"expected a table with columns {', '.join(needed)}; missing {', '.join(missing)}, present {', '.join(present)}"
+        )
     columns = {column: np.asarray(table[column]) for column in [*needed, *optional] if column in present}
     lengths = {column: len(values) for column, values in columns.items()}
     if len(set(lengths.values())) != 1 or not min(lengths.values()):
@@ -32,28 +43,29 @@ def table_columns(
 
 
 def rows_by(
-    values,     # (n_rows,) a column
-) -> dict:      # value -> positions of its rows, in order of first appearance
+    values,  # (n_rows,) a column
+) -> dict:  # value -> positions of its rows, in order of first appearance
     "The rows of each value."
     values = np.asarray(values)
     return {key: np.flatnonzero(values == key) for key in dict.fromkeys(values.tolist())}
 
 # %% ../../nbs/api/30_plots/networks.ipynb #58ece917
 def plot_records(
-    table,              # columns x and those named in panels; nan marks what was not measured
-    panels,             # dict of panel title -> list of its columns
+    table,  # columns x and those named in panels; nan marks what was not measured
+    panels,  # dict of panel title -> list of its columns
     *,
-    x="epoch",          # column of the horizontal axis: numbers, or names such as layers
-    group=None,         # column that separates runs; one curve for each of its values
-    marks=None,         # dict of label -> x, drawn as a dotted line in every panel
-    log_y=(),           # panel titles with a logarithmic axis
-    title="", height=360,
-) -> go.Figure:         # one panel a kind of number
+    x="epoch",  # column of the horizontal axis: numbers, or names such as layers
+    group=None,  # column that separates runs; one curve for each of its values
+    marks=None,  # dict of label -> x, drawn as a dotted line in every panel
+    log_y=(),  # panel titles with a logarithmic axis
+    title="",
+    height=360,
+) -> go.Figure:  # one panel a kind of number
     "Columns of a table as curves in panels side by side."
     columns = list(dict.fromkeys(column for names in panels.values() for column in names))
     table = table_columns(table, [x, *columns, *([group] if group else [])])
     runs = rows_by(table[group]) if group else {"": np.arange(len(table[x]))}
-    figure, alt = make_subplots(1, len(panels), subplot_titles=[*panels], horizontal_spacing=.1), []
+    figure, alt = make_subplots(1, len(panels), subplot_titles=[*panels], horizontal_spacing=0.1), []
     for k, (panel, names) in enumerate(panels.items()):
         series = [(column, run, rows) for column in names for run, rows in runs.items()]
         for i, (column, run, rows) in enumerate(series):
@@ -61,91 +73,130 @@ def plot_records(
             line = draw_series(table[x][rows], table[column][rows], name, i)
             figure.add_trace(line, row=1, col=k + 1)
             alt.append(tell_series(name, line))
-        figure.update_yaxes(type="log" if panel in log_y else None, minorloglabels="none" if panel in log_y else None, row=1, col=k + 1)
+        figure.update_yaxes(
+            type="log" if panel in log_y else None,
+            minorloglabels="none" if panel in log_y else None,
+            row=1,
+            col=k + 1,
+        )
     alt = f"Curves over {x}: {'; '.join(alt)}." + draw_thresholds(figure, marks)
     return finish_figure(figure, alt, title=title, x_title=x, height=height)
 
 # %% ../../nbs/api/30_plots/networks.ipynb #5a438c9f
 def draw_series(
-    x,          # (n,) numbers or names
-    y,          # (n,) numbers; nan where nothing was measured
-    name,       # in the legend
-    i,          # which of the panel's curves this is; sets colour, dash and symbol
-) -> go.Scatter:    # a line through the measured points
+    x,  # (n,) numbers or names
+    y,  # (n,) numbers; nan where nothing was measured
+    name,  # in the legend
+    i,  # which of the panel's curves this is; sets colour, dash and symbol
+) -> go.Scatter:  # a line through the measured points
     "One curve through what was measured."
     y = check_values(name, y, finite=False)
     seen = np.isfinite(y)
     mode = "lines+markers" if seen.sum() <= 30 else "lines"
-    return go.Scatter(x=x[seen], y=y[seen], name=name, mode=mode, legendgroup=name, line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]),
-                      marker=dict(symbol=SYMBOLS[i % 6], size=6))
+    return go.Scatter(
+        x=x[seen],
+        y=y[seen],
+        name=name,
+        mode=mode,
+        legendgroup=name,
+        line=dict(color=COLORS[i % 6], dash=DASHES[i % 6]),
+        marker=dict(symbol=SYMBOLS[i % 6], size=6),
+    )
 
 
 def tell_series(
-    name,       # what is drawn
-    line,       # its trace
-) -> str:       # "train_loss from 2.3 to 0.1"
+    name,  # what is drawn
+    line,  # its trace
+) -> str:  # "train_loss from 2.3 to 0.1"
     "A curve in words."
     return f"{name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" if len(line.y) else f"{name} was not measured"
 
 
 def draw_thresholds(
-    figure,     # changed in place
-    marks,      # None, or dict of label -> x
-) -> str:       # the marks as a sentence
+    figure,  # changed in place
+    marks,  # None, or dict of label -> x
+) -> str:  # the marks as a sentence
     "Dotted vertical lines through every panel, with their label in the first."
     for name, x in (marks or {}).items():
         for k, axis in enumerate(figure.select_yaxes()):
-            label = dict(text=name, textposition="end", textangle=0, xanchor="left", yanchor="top", font=dict(size=12, color=INK))
+            label = dict(
+                text=name,
+                textposition="end",
+                textangle=0,
+                xanchor="left",
+                yanchor="top",
+                font=dict(size=12, color=INK),
+            )
             y = axis.plotly_name.replace("axis", "")
-            figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, xref=y.replace("y", "x"), yref=f"{y} domain",
-                             line=dict(dash="dot", color=INK, width=1.5), label=label if k == 0 else None)
+            figure.add_shape(
+                type="line",
+                x0=x,
+                x1=x,
+                y0=0,
+                y1=1,
+                xref=y.replace("y", "x"),
+                yref=f"{y} domain",
+                line=dict(dash="dot", color=INK, width=1.5),
+                label=label if k == 0 else None,
+            )
     return f" Marked: {spell(marks.keys(), marks.values())}." if marks else ""
 
 # %% ../../nbs/api/30_plots/networks.ipynb #1567d10b
 def plot_training(
-    records,            # columns epoch and any whose name ends in loss or accuracy, such as train_loss
+    records,  # columns epoch and any whose name ends in loss or accuracy, such as train_loss
     *,
-    threshold=None,     # epoch of the interpolation threshold, if it was reached
+    threshold=None,  # epoch of the interpolation threshold, if it was reached
     title="Training",
-) -> go.Figure:         # loss and accuracy side by side
+) -> go.Figure:  # loss and accuracy side by side
     "Training curves with the interpolation threshold."
     kinds = {kind: [str(c) for c in records if str(c).endswith(kind)] for kind in ("loss", "accuracy")}
     panels = {kind: columns for kind, columns in kinds.items() if columns}
     if not panels:
-        raise ValueError(f"expected columns ending in 'loss' or 'accuracy', got {', '.join(map(str, records))}")
+        raise ValueError(
+            f"expected columns ending in 'loss' or 'accuracy', got {', '.join(map(str, records))}"
+        )
     marks = None if threshold is None else {"threshold": threshold}
     return plot_records(records, panels, marks=marks, log_y=["loss"], title=title)
 
 # %% ../../nbs/api/30_plots/networks.ipynb #f107297d
 def plot_layer_smoothness(
-    table,              # columns layer and alpha, and where present low and high
+    table,  # columns layer and alpha, and where present low and high
     *,
-    group=None,         # column that separates epochs, runs or labels
-    title="Smoothness per layer", y_title="α*",
-) -> go.Figure:         # dots with intervals over the layers in their order of appearance
+    group=None,  # column that separates epochs, runs or labels
+    title="Smoothness per layer",
+    y_title="α*",
+) -> go.Figure:  # dots with intervals over the layers in their order of appearance
     "The smoothness index of every layer, for one or several epochs or runs."
     table = table_columns(table, ["layer", "alpha", *([group] if group else [])], ["low", "high"])
     layers, alpha = [*rows_by(table["layer"])], check_values("alpha", table["alpha"], finite=False)
     groups = rows_by(table[group]) if group else {"": np.arange(len(alpha))}
     position = np.array([layers.index(layer) for layer in table["layer"].tolist()], float)
     for k, rows in enumerate(groups.values()):
-        position[rows] += (k - (len(groups) - 1) / 2) * min(.12, .7 / len(groups))
+        position[rows] += (k - (len(groups) - 1) / 2) * min(0.12, 0.7 / len(groups))
     figure, alt = go.Figure(), []
     for i, (name, rows) in enumerate(groups.items()):
         rows = rows[np.isfinite(alpha[rows])]
         name = f"{group} {name}" if group else "α*"
-        dots = go.Scatter(x=position[rows], y=alpha[rows], name=name, mode="markers", error_y=interval_bars(table, rows))
+        dots = go.Scatter(
+            x=position[rows], y=alpha[rows], name=name, mode="markers", error_y=interval_bars(table, rows)
+        )
         figure.add_trace(dots.update(marker=dict(color=COLORS[i % 6], symbol=SYMBOLS[i % 6], size=9)))
         alt.append(f"{name} {spell(table['layer'][rows], alpha[rows], most=12)}".strip() + ".")
     alt.append(draw_saturated(figure, position, alpha, table["layer"]))
-    figure.update_xaxes(tickvals=np.arange(len(layers)), ticktext=layers, range=[-.6, len(layers) - .4])
-    return finish_figure(figure, f"Chart of {y_title} per layer. {' '.join(alt)}", title=title, x_title="layer", y_title=y_title)
+    figure.update_xaxes(tickvals=np.arange(len(layers)), ticktext=layers, range=[-0.6, len(layers) - 0.4])
+    return finish_figure(
+        figure,
+        f"Chart of {y_title} per layer. {' '.join(alt)}",
+        title=title,
+        x_title="layer",
+        y_title=y_title,
+    )
 
 # %% ../../nbs/api/30_plots/networks.ipynb #4c8d60e6
 def interval_bars(
-    table,      # columns alpha, and where present low and high
-    rows,       # positions to draw
-) -> dict:      # plotly's error bars; empty where a bound is missing
+    table,  # columns alpha, and where present low and high
+    rows,  # positions to draw
+) -> dict:  # plotly's error bars; empty where a bound is missing
     "Intervals as error bars; an unbounded end is left open."
     if "low" not in table or "high" not in table:
         return {}
@@ -157,18 +208,27 @@ def interval_bars(
 
 
 def draw_saturated(
-    figure,     # changed in place
-    position,   # (n_rows,) where each row stands
-    alpha,      # (n_rows,) inf or nan where there is no number
-    layer,      # (n_rows,) names
-) -> str:       # which layers they are, as a sentence
+    figure,  # changed in place
+    position,  # (n_rows,) where each row stands
+    alpha,  # (n_rows,) inf or nan where there is no number
+    layer,  # (n_rows,) names
+) -> str:  # which layers they are, as a sentence
     "Marks at the upper and lower edge for layers without a number."
     words = []
-    for rows, y, symbol, name in [(np.isposinf(alpha), .97, "triangle-up-open", "saturated, α* = ∞"),
-                                  (np.isnan(alpha), .03, "x-thin-open", "no number")]:
+    for rows, y, symbol, name in [
+        (np.isposinf(alpha), 0.97, "triangle-up-open", "saturated, α* = ∞"),
+        (np.isnan(alpha), 0.03, "x-thin-open", "no number"),
+    ]:
         if rows.any():
-            figure.add_scatter(x=position[rows], y=np.full(rows.sum(), y), yaxis="y2", mode="markers", name=name,
-                               marker=dict(symbol=symbol, color=INK, size=11), hoverinfo="name")
+            figure.add_scatter(
+                x=position[rows],
+                y=np.full(rows.sum(), y),
+                yaxis="y2",
+                mode="markers",
+                name=name,
+                marker=dict(symbol=symbol, color=INK, size=11),
+                hoverinfo="name",
+            )
             words.append(f"{name}: {', '.join(dict.fromkeys(map(str, layer[rows])))}.")
     if words:
         figure.update_layout(yaxis2=dict(overlaying="y", range=[0, 1], visible=False))
@@ -176,17 +236,27 @@ def draw_saturated(
 
 # %% ../../nbs/api/30_plots/networks.ipynb #f4b48788
 def plot_mismatch(
-    table,              # columns epoch, layer, mismatch; nan marks what was not measured
+    table,  # columns epoch, layer, mismatch; nan marks what was not measured
     *,
-    split="split",      # column that separates train and test; used where present
-    threshold=None,     # epoch of the interpolation threshold, if it was reached
-    log_y=False,        # a logarithmic axis, for small mismatches
-    title="Mismatch with the nearest class center", y_title="mismatch",
-) -> go.Figure:         # one panel a split, one curve a layer
+    split="split",  # column that separates train and test; used where present
+    threshold=None,  # epoch of the interpolation threshold, if it was reached
+    log_y=False,  # a logarithmic axis, for small mismatches
+    title="Mismatch with the nearest class center",
+    y_title="mismatch",
+) -> go.Figure:  # one panel a split, one curve a layer
     "Nearest-class-center mismatch per layer over the epochs."
     table = table_columns(table, ["epoch", "layer", "mismatch"], [split])
     splits = rows_by(table[split]) if split in table else {"": np.arange(len(table["epoch"]))}
-    figure, alt = make_subplots(1, len(splits), shared_yaxes=True, subplot_titles=[str(s) for s in splits if s != ""], horizontal_spacing=.04), []
+    figure, alt = (
+        make_subplots(
+            1,
+            len(splits),
+            shared_yaxes=True,
+            subplot_titles=[str(s) for s in splits if s != ""],
+            horizontal_spacing=0.04,
+        ),
+        [],
+    )
     for k, (name, rows) in enumerate(splits.items()):
         for i, layer in enumerate(rows_by(table["layer"])):
             at = rows[table["layer"][rows] == layer]
@@ -201,46 +271,78 @@ def plot_mismatch(
 
 # %% ../../nbs/api/30_plots/networks.ipynb #c65e9e9f
 def plot_embedding(
-    points,             # (n_samples, 2), or dict of panel -> (n_samples, 2)
-    labels,             # (n_samples,) class of each
+    points,  # (n_samples, 2), or dict of panel -> (n_samples, 2)
+    labels,  # (n_samples,) class of each
     *,
-    columns=3,          # panels in a row
-    title="Features in two dimensions", height=None,
-) -> go.Figure:         # one panel a layer, one trace a class and panel
+    columns=3,  # panels in a row
+    title="Features in two dimensions",
+    height=None,
+) -> go.Figure:  # one panel a layer, one trace a class and panel
     "Samples in the plane, coloured by class."
     points = check_named("points", points, n_dims=2, length=len(labels))
     if wrong := [values.shape for values in points.values() if values.shape[1] != 2]:
         raise ValueError(f"expected points of shape (n_samples, 2), got {wrong[0]}")
-    classes = dict(sorted(rows_by(labels).items(), key=lambda item: str(item[0]) if isinstance(item[0], str) else item[0]))
+    classes = dict(
+        sorted(
+            rows_by(labels).items(), key=lambda item: str(item[0]) if isinstance(item[0], str) else item[0]
+        )
+    )
     n_rows, columns = -(-len(points) // columns), min(columns, len(points))
-    figure = make_subplots(n_rows, columns, subplot_titles=[*filter(None, points)], horizontal_spacing=.02, vertical_spacing=.12 / n_rows)
+    figure = make_subplots(
+        n_rows,
+        columns,
+        subplot_titles=[*filter(None, points)],
+        horizontal_spacing=0.02,
+        vertical_spacing=0.12 / n_rows,
+    )
     for k, values in enumerate(points.values()):
         for i, (label, rows) in enumerate(classes.items()):
-            marker = dict(color=COLORS[i % 6], symbol=SYMBOLS[(i + i // 6) % 6], size=5, opacity=.75)
+            marker = dict(color=COLORS[i % 6], symbol=SYMBOLS[(i + i // 6) % 6], size=5, opacity=0.75)
             xy = values[rows].astype(np.float32)
-            dots = go.Scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", name=str(label), legendgroup=str(label), marker=marker)
+            dots = go.Scatter(
+                x=xy[:, 0], y=xy[:, 1], mode="markers", name=str(label), legendgroup=str(label), marker=marker
+            )
             figure.add_trace(dots.update(showlegend=k == 0), row=k // columns + 1, col=k % columns + 1)
     figure.update_xaxes(showticklabels=False, ticks="").update_yaxes(showticklabels=False, ticks="")
     panels = f" in {len(points)} panels, {', '.join(points)}" if len(points) > 1 else ""
     alt = f"Scatter of {len(labels)} samples{panels}; classes {spell(classes, [len(rows) for rows in classes.values()], most=12)}."
-    return finish_figure(figure, alt, title=title, height=height or 90 + n_rows * (380 if columns == 1 else 280))
+    return finish_figure(
+        figure, alt, title=title, height=height or 90 + n_rows * (380 if columns == 1 else 280)
+    )
 
 # %% ../../nbs/api/30_plots/networks.ipynb #2adfd40c
 def plot_confusion(
-    counts,         # (n_classes, n_classes) row: truth, column: answer
-    classes=None,   # (n_classes,) names
+    counts,  # (n_classes, n_classes) row: truth, column: answer
+    classes=None,  # (n_classes,) names
     *,
-    title="Confusions", x_title="answer", y_title="truth",
-) -> go.Figure:     # a heat map with the counts written in
+    title="Confusions",
+    x_title="answer",
+    y_title="truth",
+) -> go.Figure:  # a heat map with the counts written in
     "A confusion matrix."
     counts = check_values("counts", counts, n_dims=2)
     classes = [str(c) for c in (range(len(counts)) if classes is None else classes)]
     if counts.shape != (len(classes), len(classes)):
         raise ValueError(f"expected counts of shape ({len(classes)}, {len(classes)}), got {counts.shape}")
-    figure = go.Figure(go.Heatmap(z=counts, x=classes, y=classes, texttemplate="%{z:.4~g}", hoverinfo="skip", showscale=False))
-    figure.update_xaxes(type="category", showgrid=False).update_yaxes(type="category", autorange="reversed", showgrid=False)
-    off = [(counts[i, j], f"{classes[i]} taken for {classes[j]}") for i in range(len(counts)) for j in range(len(counts)) if i != j]
+    figure = go.Figure(
+        go.Heatmap(
+            z=counts, x=classes, y=classes, texttemplate="%{z:.4~g}", hoverinfo="skip", showscale=False
+        )
+    )
+    figure.update_xaxes(type="category", showgrid=False).update_yaxes(
+        type="category", autorange="reversed", showgrid=False
+    )
+    off = [
+        (counts[i, j], f"{classes[i]} taken for {classes[j]}")
+        for i in range(len(counts))
+        for j in range(len(counts))
+        if i != j
+    ]
     worst = sorted((pair for pair in off if pair[0] > 0), key=lambda pair: -pair[0])[:5]
     alt = f"Confusion matrix of {len(classes)} classes, {np.trace(counts):.4g} of {counts.sum():.4g} on the diagonal"
-    alt += f"; most often {spell([name for _, name in worst], [count for count, _ in worst])}." if worst else "."
-    return finish_figure(figure, alt, title=title, x_title=x_title, y_title=y_title, height=140 + 34 * len(classes))
+    alt += (
+        f"; most often {spell([name for _, name in worst], [count for count, _ in worst])}." if worst else "."
+    )
+    return finish_figure(
+        figure, alt, title=title, x_title=x_title, y_title=y_title, height=140 + 34 * len(classes)
+    )

@@ -15,109 +15,142 @@ from .figures import COLORS, GRID, INK, SEQUENTIAL, check_values, finish_figure
 
 # %% ../../nbs/api/30_plots/pictures.ipynb #51f68689
 def grey_levels(
-    images,             # (..., height, width) numbers
-    limits=(0, 1),      # values drawn black and white; beyond them the picture is clipped
-) -> np.ndarray:        # uint8, the same shape
+    images,  # (..., height, width) numbers
+    limits=(0, 1),  # values drawn black and white; beyond them the picture is clipped
+) -> np.ndarray:  # uint8, the same shape
     "Pixel values as 256 grey levels."
     low, high = map(float, limits)
     if not low < high:
         raise ValueError(f"expected limits to increase, got ({low}, {high})")
-    return np.clip((np.asarray(images, np.float32) - low) / (high - low) * 255 + .5, 0, 255).astype(np.uint8)
+    return np.clip((np.asarray(images, np.float32) - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
 def plot_images(
-    images,             # (n, height, width)
-    names=None,         # (n,) written above each
+    images,  # (n, height, width)
+    names=None,  # (n,) written above each
     *,
-    columns=6,          # panels in a row
-    limits=(0, 1),      # values drawn black and white
-    title="", height=None,
-) -> go.Figure:         # one panel an image
+    columns=6,  # panels in a row
+    limits=(0, 1),  # values drawn black and white
+    title="",
+    height=None,
+) -> go.Figure:  # one panel an image
     "Small grey images side by side."
     images = check_values("images", images, n_dims=3)
     names = [""] * len(images) if names is None else [str(name) for name in names]
     if len(names) != len(images):
         raise ValueError(f"expected names to have {len(images)} entries, got {len(names)}")
     rows, columns = -(-len(images) // columns), min(columns, len(images))
-    gap = .26 / rows if any(names) else .02
-    figure = make_subplots(rows, columns, subplot_titles=names if any(names) else None, horizontal_spacing=.02, vertical_spacing=gap)
+    gap = 0.26 / rows if any(names) else 0.02
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=names if any(names) else None,
+        horizontal_spacing=0.02,
+        vertical_spacing=gap,
+    )
     for i, levels in enumerate(grey_levels(images, limits)):
         figure.add_trace(heat_map(levels), row=i // columns + 1, col=i % columns + 1)
     square_axes(figure)
-    alt = f"{len(images)} grey images of {images.shape[1]} by {images.shape[2]} pixels" + (f": {', '.join(names[:12])}" if any(names) else "")
+    alt = f"{len(images)} grey images of {images.shape[1]} by {images.shape[2]} pixels" + (
+        f": {', '.join(names[:12])}" if any(names) else ""
+    )
     return finish_figure(figure, f"{alt}.", title=title, height=height or 60 + 620 // columns * rows)
 
 # %% ../../nbs/api/30_plots/pictures.ipynb #5972173c
 def heat_map(
-    levels,             # (height, width) uint8
+    levels,  # (height, width) uint8
     *,
     colorscale="gray",  # black to white, or any of plotly's
-) -> go.Heatmap:        # one trace
+) -> go.Heatmap:  # one trace
     "One picture as a trace of 256 levels."
     return go.Heatmap(z=levels, zmin=0, zmax=255, colorscale=colorscale, showscale=False, hoverinfo="skip")
 
 
 def square_axes(
-    figure,     # a figure of images; changed in place
+    figure,  # a figure of images; changed in place
 ):
     "Hide the axes of images, keep their pixels square and their first row on top."
     for axis in figure.select_yaxes():
-        axis.update(visible=False, autorange="reversed", scaleanchor=axis.plotly_name.replace("yaxis", "x"), constrain="domain", constraintoward="top")
+        axis.update(
+            visible=False,
+            autorange="reversed",
+            scaleanchor=axis.plotly_name.replace("yaxis", "x"),
+            constrain="domain",
+            constraintoward="top",
+        )
     figure.update_xaxes(visible=False, constrain="domain")
 
 # %% ../../nbs/api/30_plots/pictures.ipynb #e2f8d81b
 def add_slider(
-    figure,         # its last len(captions) traces are the slider's steps; changed in place
-    labels,         # (n_steps,) what the slider's ticks say
-    captions,       # (n_steps,) what the title says at each step
+    figure,  # its last len(captions) traces are the slider's steps; changed in place
+    labels,  # (n_steps,) what the slider's ticks say
+    captions,  # (n_steps,) what the title says at each step
     *,
-    start=-1,       # the step shown at first
-) -> go.Figure:     # the same figure
+    start=-1,  # the step shown at first
+) -> go.Figure:  # the same figure
     "Turn the last traces of a figure into the steps of a slider that needs no kernel."
     n_fixed, n_steps = len(figure.data) - len(captions), len(captions)
     if not -n_steps <= start < n_steps:
         raise ValueError(f"expected start to be one of the {n_steps} steps, got {start}")
     start %= n_steps
     shown = [[True] * n_fixed + [i == k for i in range(n_steps)] for k in range(n_steps)]
-    steps = [dict(label=str(label), method="update", args=[{"visible": visible}, {"title.text": caption}])
-             for label, caption, visible in zip(labels, captions, shown)]
+    steps = [
+        dict(label=str(label), method="update", args=[{"visible": visible}, {"title.text": caption}])
+        for label, caption, visible in zip(labels, captions, shown)
+    ]
     for i, trace in enumerate(figure.data[n_fixed:]):
         trace.visible = i == start
     slider = dict(
-        steps=steps, active=start, currentvalue_visible=False, font_color=INK, tickcolor=INK, bgcolor=GRID, bordercolor=INK, pad_t=64)
+        steps=steps,
+        active=start,
+        currentvalue_visible=False,
+        font_color=INK,
+        tickcolor=INK,
+        bgcolor=GRID,
+        bordercolor=INK,
+        pad_t=64,
+    )
     return figure.update_layout(sliders=[slider], title_text=captions[start])
 
 
 def caption_steps(
-    n_terms,        # (n_steps,) numbers of wavelets
-    errors,         # None, or (n_steps,)
-    title,          # what stands in front
-) -> list:          # (n_steps,) "title: M = 5, error 0.12"
+    n_terms,  # (n_steps,) numbers of wavelets
+    errors,  # None, or (n_steps,)
+    title,  # what stands in front
+) -> list:  # (n_steps,) "title: M = 5, error 0.12"
     "A caption for every step of a slider over M."
-    tails = [""] * len(n_terms) if errors is None else [f", error {e:.3g}" for e in check_values("errors", errors, length=len(n_terms))]
+    tails = (
+        [""] * len(n_terms)
+        if errors is None
+        else [f", error {e:.3g}" for e in check_values("errors", errors, length=len(n_terms))]
+    )
     return [f"{title}: M = {m}{tail}".removeprefix(": ") for m, tail in zip(n_terms, tails)]
 
 
 def tell_steps(
-    n_terms,        # (n_steps,) numbers of wavelets
-    captions,       # (n_steps,)
-) -> str:           # "Slider over the number of wavelets ..."
+    n_terms,  # (n_steps,) numbers of wavelets
+    captions,  # (n_steps,)
+) -> str:  # "Slider over the number of wavelets ..."
     "What a slider over M goes through, as the start of a sentence."
-    return (f"Slider over the number of wavelets, M from {n_terms[0]} to {n_terms[-1]} in {len(n_terms)} steps; "
-            f"first step: {captions[0]}; last step: {captions[-1]}")
+    return (
+        f"Slider over the number of wavelets, M from {n_terms[0]} to {n_terms[-1]} in {len(n_terms)} steps; "
+        f"first step: {captions[0]}; last step: {captions[-1]}"
+    )
 
 # %% ../../nbs/api/30_plots/pictures.ipynb #10948543
 def plot_sum_slider(
-    x,                  # (n,) increasing
-    sums,               # (n_steps, n) the M-term sum at x for each M
-    n_terms,            # (n_steps,) the M of each step
+    x,  # (n,) increasing
+    sums,  # (n_steps, n) the M-term sum at x for each M
+    n_terms,  # (n_steps,) the M of each step
     *,
-    truth=None,         # (n,) the function behind the data
-    points=None,        # (x, y) of samples drawn as dots
-    errors=None,        # (n_steps,) written into the caption
-    start=-1,           # the step shown at first
-    title="M-term sum", x_title="x", y_title="y",
-) -> go.Figure:         # a slider over M
+    truth=None,  # (n,) the function behind the data
+    points=None,  # (x, y) of samples drawn as dots
+    errors=None,  # (n_steps,) written into the caption
+    start=-1,  # the step shown at first
+    title="M-term sum",
+    x_title="x",
+    y_title="y",
+) -> go.Figure:  # a slider over M
     "M-term sums in one variable, with a slider over M."
     x, n_terms = check_values("x", x), check_values("n_terms", n_terms)
     sums = check_values("sums", sums, n_dims=2, length=len(n_terms))
@@ -125,35 +158,53 @@ def plot_sum_slider(
         raise ValueError(f"expected sums of shape ({len(n_terms)}, {len(x)}), got {sums.shape}")
     figure, seen = go.Figure(), sums
     if points is not None:
-        figure.add_scatter(x=points[0], y=points[1], mode="markers", name="samples", marker=dict(size=4, color=INK, opacity=.5))
+        figure.add_scatter(
+            x=points[0],
+            y=points[1],
+            mode="markers",
+            name="samples",
+            marker=dict(size=4, color=INK, opacity=0.5),
+        )
         seen = np.r_[seen.ravel(), points[1]]
     if truth is not None:
         truth = check_values("truth", truth, length=len(x))
         figure.add_scatter(x=x, y=truth, mode="lines", name="truth", line=dict(color=COLORS[2], dash="dot"))
         seen = np.r_[seen.ravel(), truth]
     for y in sums:
-        figure.add_scatter(x=x, y=y.astype(np.float32), mode="lines", name="M-term sum", line=dict(color=COLORS[0], shape="hv"))
+        figure.add_scatter(
+            x=x,
+            y=y.astype(np.float32),
+            mode="lines",
+            name="M-term sum",
+            line=dict(color=COLORS[0], shape="hv"),
+        )
     captions = caption_steps(n_terms, errors, title)
     alt = f"{tell_steps(n_terms, captions)}; the last sum runs from {sums[-1].min():.3g} to {sums[-1].max():.3g}."
     finish_figure(figure, alt, title=title, x_title=x_title, y_title=y_title, height=460)
-    figure.update_yaxes(range=np.array([seen.min(), seen.max()]) + .06 * np.ptp(seen) * np.array([-1, 1]))
+    figure.update_yaxes(range=np.array([seen.min(), seen.max()]) + 0.06 * np.ptp(seen) * np.array([-1, 1]))
     return add_slider(figure, n_terms, captions, start=start)
 
 # %% ../../nbs/api/30_plots/pictures.ipynb #b54a4b1d
 def plot_image_slider(
-    images,             # (n_steps, height, width) the M-term sum on a grid for each M
-    n_terms,            # (n_steps,) the M of each step
+    images,  # (n_steps, height, width) the M-term sum on a grid for each M
+    n_terms,  # (n_steps,) the M of each step
     *,
-    errors=None,        # (n_steps,) written into the caption
-    start=-1,           # the step shown at first
-    limits=(0, 1),      # values drawn darkest and lightest
-    grey=True,          # grey levels for photographs, else the sequential colours
-    title="M-term sum", height=480,
-) -> go.Figure:         # a slider over M
+    errors=None,  # (n_steps,) written into the caption
+    start=-1,  # the step shown at first
+    limits=(0, 1),  # values drawn darkest and lightest
+    grey=True,  # grey levels for photographs, else the sequential colours
+    title="M-term sum",
+    height=480,
+) -> go.Figure:  # a slider over M
     "M-term sums in two variables as images, with a slider over M."
     n_terms = check_values("n_terms", n_terms)
     images = check_values("images", images, n_dims=3, length=len(n_terms))
-    figure = go.Figure([heat_map(levels, colorscale="gray" if grey else SEQUENTIAL) for levels in grey_levels(images, limits)])
+    figure = go.Figure(
+        [
+            heat_map(levels, colorscale="gray" if grey else SEQUENTIAL)
+            for levels in grey_levels(images, limits)
+        ]
+    )
     square_axes(figure)
     captions = caption_steps(n_terms, errors, title)
     alt = f"{tell_steps(n_terms, captions)}; each step is an image of {images.shape[1]} by {images.shape[2]} pixels."

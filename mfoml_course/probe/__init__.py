@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..activations import choose_layers, collect_activations, layer_names, n_loader_samples, plain_model
+from mfoml_course.activations import (
+    choose_layers,
+    collect_activations,
+    layer_names,
+    n_loader_samples,
+    plain_model,
+)
 from .baselines import effective_rank, kmeans_rand_index, linear_probe_accuracy
 from ..besov import smoothness_interval
 from ..forest import WaveletForestClassifier
@@ -22,82 +28,120 @@ from ..records import write_whole
 
 # %% ../../nbs/api/20_probe.ipynb #d47e210a
 def layer_smoothness(
-    features,             # (n_samples, d) of one layer
-    labels,               # (n_samples,) classes
+    features,  # (n_samples, d) of one layer
+    labels,  # (n_samples,) classes
     *,
-    method="consensus",   # of smoothness_index, or "norms" with a fixed alpha
-    alpha=1.0,            # used by "norms" only
-    interval=True,        # low and high by refitting on subsamples; False: none
-    n_trees=5,            # trees of the forest
-    max_depth=15,         # levels of a tree
-    n_jobs=None,          # threads that grow trees
-    random_state=0,       # seed of the forest
-    **options,            # further ones for smoothness_interval or smoothness_index
+    method="consensus",  # of smoothness_index, or "norms" with a fixed alpha
+    alpha=1.0,  # used by "norms" only
+    interval=True,  # low and high by refitting on subsamples; False: none
+    n_trees=5,  # trees of the forest
+    max_depth=15,  # levels of a tree
+    n_jobs=None,  # threads that grow trees
+    random_state=0,  # seed of the forest
+    **options,  # further ones for smoothness_interval or smoothness_index
 ):
     "Smoothness of the labels over one layer's features: dict of alpha, low, high, tau, n_wavelets, saturated, reason."
-    forest = WaveletForestClassifier(n_trees, max_depth=max_depth, random_state=random_state, n_jobs=n_jobs).fit(features, labels)
+    forest = WaveletForestClassifier(
+        n_trees, max_depth=max_depth, random_state=random_state, n_jobs=n_jobs
+    ).fit(features, labels)
     if interval and method not in ("norms", "angle"):
-        found = smoothness_interval(forest, features, labels, method=method, random_state=random_state, **options)
+        found = smoothness_interval(
+            forest, features, labels, method=method, random_state=random_state, **options
+        )
     else:
         fixed = {"alpha": alpha} if method == "norms" else {}
         found = forest.smoothness_index(method=method, **fixed, **options)
     norm = {"log_norm": found.details["log_sparsity"]} if method == "norms" else {}
-    return {"alpha": found.alpha, "low": found.low, "high": found.high, "tau": found.tau, "n_wavelets": len(forest.wavelets_.node),
-            "saturated": bool(found.saturated), "reason": found.details.get("reason", ""), **norm}
+    return {
+        "alpha": found.alpha,
+        "low": found.low,
+        "high": found.high,
+        "tau": found.tau,
+        "n_wavelets": len(forest.wavelets_.node),
+        "saturated": bool(found.saturated),
+        "reason": found.details.get("reason", ""),
+        **norm,
+    }
 
 # %% ../../nbs/api/20_probe.ipynb #7a4fc58c
 def chosen_rows(
-    batch, # nested tuples, lists and dicts of tensors or arrays with one row a sample
+    batch,  # nested tuples, lists and dicts of tensors or arrays with one row a sample
     rows,  # (n,) row numbers
 ):
     "The batch with those rows only."
-    if hasattr(batch, "items"): return {key: chosen_rows(value, rows) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)): return [chosen_rows(value, rows) for value in batch]
+    if hasattr(batch, "items"):
+        return {key: chosen_rows(value, rows) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return [chosen_rows(value, rows) for value in batch]
     return batch[torch.as_tensor(rows)] if isinstance(batch, torch.Tensor) else np.asarray(batch)[rows]
 
+
 def batch_size(
-    batch, # as for chosen_rows
+    batch,  # as for chosen_rows
 ):
     "The number of samples in a batch."
-    if hasattr(batch, "items"): return batch_size(next(iter(batch.values())))
+    if hasattr(batch, "items"):
+        return batch_size(next(iter(batch.values())))
     return batch_size(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
 
+
 def subsampled(
-    loader,        # an iterable of batches
-    positions,     # (n,) sorted positions of the samples to keep, in the loader's order
+    loader,  # an iterable of batches
+    positions,  # (n,) sorted positions of the samples to keep, in the loader's order
 ):
     "The loader's batches with only those samples; batches that keep none are not given."
     start = 0
     for batch in loader:
         end = start + batch_size(batch)
-        rows = positions[np.searchsorted(positions, start):np.searchsorted(positions, end)] - start
-        if len(rows): yield chosen_rows(batch, rows)
+        rows = positions[np.searchsorted(positions, start) : np.searchsorted(positions, end)] - start
+        if len(rows):
+            yield chosen_rows(batch, rows)
         start = end
 
 # %% ../../nbs/api/20_probe.ipynb #93612962
 class SparsityProbe:
     "Smoothness of the labels over the features of every chosen layer, in one pass; `smoothness_` has one row a layer."
-    def __init__(self,
-        layers=None,          # names, globs, modules, "input"; None: "input" and the informative layers
+
+    def __init__(
+        self,
+        layers=None,  # names, globs, modules, "input"; None: "input" and the informative layers
         *,
-        method="consensus",   # of besov.smoothness_index, or "norms"
-        alpha=1.0,            # the fixed smoothness of method="norms"
-        interval=True,        # low and high from refitting on subsamples
-        baselines=True,       # linear_probe, kmeans_ari and rankme beside alpha
-        n_trees=5,            # trees a layer
-        max_depth=15,         # levels of a tree
-        n_jobs=None,          # threads that grow trees
-        subsample=None,       # samples, drawn at random over the loader; None: all
-        max_features=None,    # layers with more features are projected to this many
-        pool=None,            # averages kept along each spatial axis
-        tokens=None,          # "mean" or "first" for features of tokens
-        random_state=0,       # seed of subsample, projection, forest and baselines
-        out=None,             # folder for the rows, resumed if it holds some; None: nothing is written
-        report=None,          # called with each row (a dict) when its layer is done
+        method="consensus",  # of besov.smoothness_index, or "norms"
+        alpha=1.0,  # the fixed smoothness of method="norms"
+        interval=True,  # low and high from refitting on subsamples
+        baselines=True,  # linear_probe, kmeans_ari and rankme beside alpha
+        n_trees=5,  # trees a layer
+        max_depth=15,  # levels of a tree
+        n_jobs=None,  # threads that grow trees
+        subsample=None,  # samples, drawn at random over the loader; None: all
+        max_features=None,  # layers with more features are projected to this many
+        pool=None,  # averages kept along each spatial axis
+        tokens=None,  # "mean" or "first" for features of tokens
+        random_state=0,  # seed of subsample, projection, forest and baselines
+        out=None,  # folder for the rows, resumed if it holds some; None: nothing is written
+        report=None,  # called with each row (a dict) when its layer is done
     ):
-        self.layers, self.method, self.alpha, self.interval, self.baselines = layers, method, alpha, interval, baselines
-        self.n_jobs, self.n_trees, self.max_depth, self.subsample, self.max_features = n_jobs, n_trees, max_depth, subsample, max_features
-        self.pool, self.tokens, self.random_state, self.out, self.report = pool, tokens, random_state, out, report
+        self.layers, self.method, self.alpha, self.interval, self.baselines = (
+            layers,
+            method,
+            alpha,
+            interval,
+            baselines,
+        )
+        self.n_jobs, self.n_trees, self.max_depth, self.subsample, self.max_features = (
+            n_jobs,
+            n_trees,
+            max_depth,
+            subsample,
+            max_features,
+        )
+        self.pool, self.tokens, self.random_state, self.out, self.report = (
+            pool,
+            tokens,
+            random_state,
+            out,
+            report,
+        )
 
     def fit(self, model, loader):
         "One forward pass over the loader, then a forest a layer; returns self."
@@ -107,43 +151,79 @@ class SparsityProbe:
         missing = [name for name in names if name not in rows]
         if missing:
             found = self._collect(model, loader, missing)
-            if store is not None: store.same_labels(found.labels)
+            if store is not None:
+                store.same_labels(found.labels)
         for name in missing:
             rows[name] = self._row(name, found.features.pop(name), found.labels)
-            if store is not None: store.add(rows[name])
-            if self.report is not None: self.report(rows[name])
+            if store is not None:
+                store.add(rows[name])
+            if self.report is not None:
+                self.report(rows[name])
         self.smoothness_ = pd.DataFrame([rows[name] for name in names])
         return self
 
     def _settings(self):
-        return {key: value for key, value in vars(self).items() if key not in ("layers", "out", "report", "n_jobs") and not key.endswith("_")}
+        return {
+            key: value
+            for key, value in vars(self).items()
+            if key not in ("layers", "out", "report", "n_jobs") and not key.endswith("_")
+        }
 
     def _collect(self, model, loader, names):
         "Activations of all samples or of the subsample."
-        options = dict(max_features=self.max_features, pool=self.pool, tokens=self.tokens, random_state=self.random_state)
+        options = dict(
+            max_features=self.max_features, pool=self.pool, tokens=self.tokens, random_state=self.random_state
+        )
         n_samples = n_loader_samples(loader)
-        if self.subsample is None: return collect_activations(model, loader, names, **options)
-        if n_samples is None: raise ValueError("expected a loader of known length for subsample=: leave it out, or give the loader fewer samples")
-        kept = np.sort(np.random.default_rng(self.random_state).permutation(n_samples)[:self.subsample])
+        if self.subsample is None:
+            return collect_activations(model, loader, names, **options)
+        if n_samples is None:
+            raise ValueError(
+                "expected a loader of known length for subsample=: leave it out, or give the loader fewer samples"
+            )
+        kept = np.sort(np.random.default_rng(self.random_state).permutation(n_samples)[: self.subsample])
         return collect_activations(model, subsampled(loader, kept), names, **options)
 
     def _row(self, name, features, labels):
         "Everything that is said about one layer, and how long it took."
         started = time.perf_counter()
         features = np.asarray(features, dtype=np.float32)
-        row = {"layer": name, **layer_smoothness(features, labels, method=self.method, alpha=self.alpha, interval=self.interval,
-                                                 n_trees=self.n_trees, max_depth=self.max_depth, n_jobs=self.n_jobs, random_state=self.random_state)}
+        row = {
+            "layer": name,
+            **layer_smoothness(
+                features,
+                labels,
+                method=self.method,
+                alpha=self.alpha,
+                interval=self.interval,
+                n_trees=self.n_trees,
+                max_depth=self.max_depth,
+                n_jobs=self.n_jobs,
+                random_state=self.random_state,
+            ),
+        }
         if self.baselines:
-            row |= {"linear_probe": linear_probe_accuracy(features, labels, random_state=self.random_state),
-                    "kmeans_ari": kmeans_rand_index(features, labels, random_state=self.random_state), "rankme": effective_rank(features)}
-        return {**row, "n_samples": len(features), "n_features": features.shape[1], "seconds": round(time.perf_counter() - started, 3)}
+            row |= {
+                "linear_probe": linear_probe_accuracy(features, labels, random_state=self.random_state),
+                "kmeans_ari": kmeans_rand_index(features, labels, random_state=self.random_state),
+                "rankme": effective_rank(features),
+            }
+        return {
+            **row,
+            "n_samples": len(features),
+            "n_features": features.shape[1],
+            "seconds": round(time.perf_counter() - started, 3),
+        }
 
 # %% ../../nbs/api/20_probe.ipynb #95198469
 class RowStore:
     "Rows of a probe in a folder: probe.json says of what, rows.jsonl has a line a layer; a torn last line is not read."
-    def __init__(self,
-        folder, # made if absent
-    ): self.folder = Path(folder)
+
+    def __init__(
+        self,
+        folder,  # made if absent
+    ):
+        self.folder = Path(folder)
 
     def open(self, settings, model):
         "Begin, or check that the folder is of the same settings and weights; the rows that are there, by layer."
@@ -154,7 +234,9 @@ class RowStore:
         kept = read_json(file.read_text()) if file.exists() else None
         for key, value in self.about.items():
             if kept is not None and kept[key] != value:
-                raise ValueError(f"{self.folder} holds a probe of other {key}{_difference(kept[key], value)}: choose another folder")
+                raise ValueError(
+                    f"{self.folder} holds a probe of other {key}{_difference(kept[key], value)}: choose another folder"
+                )
         self.about = kept or self.about
         self._write_about()
         rows = read_rows(self.folder)
@@ -166,58 +248,90 @@ class RowStore:
         classes, counts = np.unique(np.asarray(labels), return_counts=True)
         counted = {str(c): int(n) for c, n in zip(classes, counts)}
         if self.about.setdefault("labels", counted) != counted:
-            raise ValueError(f"{self.folder} holds a probe of other labels ({self.about['labels']}, not {counted}): choose another folder")
+            raise ValueError(
+                f"{self.folder} holds a probe of other labels ({self.about['labels']}, not {counted}): choose another folder"
+            )
         self._write_about()
 
     def add(self, row):
-        with open(self.folder / "rows.jsonl", "a") as file: file.write(write_json(row) + "\n")
+        with open(self.folder / "rows.jsonl", "a") as file:
+            file.write(write_json(row) + "\n")
 
-    def _write_about(self): write_whole(self.folder / "probe.json", write_json(self.about))
+    def _write_about(self):
+        write_whole(self.folder / "probe.json", write_json(self.about))
+
 
 def _difference(kept, wanted):
-    if not isinstance(kept, dict): return ""
-    return " (" + ", ".join(f"{key} {kept.get(key)!r}, not {wanted.get(key)!r}" for key in wanted if kept.get(key) != wanted.get(key)) + ")"
+    if not isinstance(kept, dict):
+        return ""
+    return (
+        " ("
+        + ", ".join(
+            f"{key} {kept.get(key)!r}, not {wanted.get(key)!r}"
+            for key in wanted
+            if kept.get(key) != wanted.get(key)
+        )
+        + ")"
+    )
+
 
 def weights_hash(
-    model, # a module
+    model,  # a module
 ):
     "A fingerprint of all weights and buffers."
     digest = hashlib.sha256()
     for name, value in plain_model(model).state_dict().items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else str(value.item()).encode())
+        digest.update(
+            value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            if value.ndim
+            else str(value.item()).encode()
+        )
     return digest.hexdigest()[:16]
 
 # %% ../../nbs/api/20_probe.ipynb #7a168ff1
 def write_json(
-    value, # nested dicts and lists of numbers, strings and None
+    value,  # nested dicts and lists of numbers, strings and None
 ):
-    "One line of strict JSON; inf as the string \"inf\", nan as null."
+    'One line of strict JSON; inf as the string "inf", nan as null.'
+
     def plain(v):
-        if isinstance(v, dict): return {k: plain(x) for k, x in v.items()}
-        if isinstance(v, (list, tuple)): return [plain(x) for x in v]
+        if isinstance(v, dict):
+            return {k: plain(x) for k, x in v.items()}
+        if isinstance(v, (list, tuple)):
+            return [plain(x) for x in v]
         v = v.item() if hasattr(v, "item") else v
-        if isinstance(v, float) and not np.isfinite(v): return None if np.isnan(v) else str(v) # "inf" or "-inf"
+        if isinstance(v, float) and not np.isfinite(v):
+            return None if np.isnan(v) else str(v)  # "inf" or "-inf"
         return v
-    return json.dumps(plain(value)) # only ASCII
+
+    return json.dumps(plain(value))  # only ASCII
+
 
 def read_json(
-    text, # from write_json
+    text,  # from write_json
 ):
-    "The value again, \"inf\" as infinity; null stays None."
+    'The value again, "inf" as infinity; null stays None.'
+
     def number(v):
-        if isinstance(v, dict): return {k: number(x) for k, x in v.items()}
-        if isinstance(v, list): return [number(x) for x in v]
+        if isinstance(v, dict):
+            return {k: number(x) for k, x in v.items()}
+        if isinstance(v, list):
+            return [number(x) for x in v]
         return {"inf": np.inf, "-inf": -np.inf}.get(v, v) if isinstance(v, str) else v
+
     return number(json.loads(text))
 
+
 def read_rows(
-    folder, # of a probe
+    folder,  # of a probe
 ):
     "The rows of a probe's folder as dicts, numbers that were nan as nan."
     file, rows = Path(folder) / "rows.jsonl", []
     for line in file.read_text().splitlines() if file.exists() else []:
-        try: row = read_json(line)
-        except json.JSONDecodeError: break # torn by a kill: that layer is done again
+        try:
+            row = read_json(line)
+        except json.JSONDecodeError:
+            break  # torn by a kill: that layer is done again
         rows.append({key: np.nan if value is None else value for key, value in row.items()})
     return rows

@@ -16,7 +16,9 @@ def check_features(
     "Finite features of shape (n_samples, d) as float64, labels as classes of the same length; else a named error."
     features, labels = np.asarray(features, dtype=np.float64), np.asarray(labels)
     if features.ndim != 2:
-        raise ValueError(f"expected features of shape (n_samples, d), got {features.shape}: flatten from dim 1?")
+        raise ValueError(
+            f"expected features of shape (n_samples, d), got {features.shape}: flatten from dim 1?"
+        )
     if labels.shape != (len(features),):
         raise ValueError(f"expected labels of shape ({len(features)},), got {labels.shape}")
     if not np.isfinite(features).all():

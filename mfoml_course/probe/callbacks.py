@@ -17,41 +17,49 @@ from ..training.loggers import needed
 # %% ../../nbs/api/20_probe/callbacks.ipynb #4b357e0c
 class EpochProbe:
     "Callback of training.train: the probe at every n-th epoch; all rows in `smoothness_`, alpha of each layer in the record."
-    def __init__(self,
-        probe,      # SparsityProbe; its `out` gets a folder an epoch
-        loader,     # batches to probe on
+
+    def __init__(
+        self,
+        probe,  # SparsityProbe; its `out` gets a folder an epoch
+        loader,  # batches to probe on
         *,
-        every=1,    # epochs between two looks
+        every=1,  # epochs between two looks
     ):
-        if every < 1: raise ValueError(f"expected every to be at least 1, got {every}")
+        if every < 1:
+            raise ValueError(f"expected every to be at least 1, got {every}")
         self.probe, self.loader, self.every, self.tables = probe, loader, every, []
 
     def look(self, model, epoch):
         "Probe the model as it stands; rows with the epoch, as a DataFrame."
         probe = copy.copy(self.probe)
-        if probe.out is not None: probe.out = Path(probe.out) / f"epoch_{epoch:04d}"
+        if probe.out is not None:
+            probe.out = Path(probe.out) / f"epoch_{epoch:04d}"
         generator = getattr(self.loader, "generator", None)
         state = None if generator is None else generator.get_state()
-        with torch.random.fork_rng(): table = probe.fit(model, self.loader).smoothness_
-        if generator is not None: generator.set_state(state)
+        with torch.random.fork_rng():
+            table = probe.fit(model, self.loader).smoothness_
+        if generator is not None:
+            generator.set_state(state)
         table.insert(0, "epoch", epoch)
         self.tables.append(table)
         return table
 
     def __call__(self, run):
-        if run.epoch % self.every: return
+        if run.epoch % self.every:
+            return
         found = self.look(run.model, run.epoch)
         run.record.update({f"alpha/{layer}": alpha for layer, alpha in zip(found["layer"], found["alpha"])})
 
     @property
-    def smoothness_(self): return pd.concat(self.tables, ignore_index=True)
+    def smoothness_(self):
+        return pd.concat(self.tables, ignore_index=True)
 
 # %% ../../nbs/api/20_probe/callbacks.ipynb #4fed0111
 def lightning_probe(
-    probe,   # SparsityProbe
+    probe,  # SparsityProbe
     loader,  # batches to probe on
     *,
-    every=1, # epochs between two looks
+    every=1,  # epochs between two looks
 ):
     "A Lightning Callback that probes every n-th epoch on the first process and logs alpha/<layer>; its `watch` is the EpochProbe."
     lightning = needed("lightning.pytorch", "lightning")
@@ -62,29 +70,33 @@ def lightning_probe(
             self.watch = EpochProbe(probe, loader, every=every)
 
         def on_train_epoch_end(self, trainer, pl_module):
-            if (trainer.current_epoch + 1) % every or not trainer.is_global_zero: return
+            if (trainer.current_epoch + 1) % every or not trainer.is_global_zero:
+                return
             found = self.watch.look(getattr(pl_module, "model", pl_module), trainer.current_epoch + 1)
             finite = found[found["alpha"].abs() < float("inf")]
-            for layer, alpha in zip(finite["layer"], finite["alpha"]): pl_module.log(f"alpha/{layer}", float(alpha), rank_zero_only=True)
+            for layer, alpha in zip(finite["layer"], finite["alpha"]):
+                pl_module.log(f"alpha/{layer}", float(alpha), rank_zero_only=True)
 
     return ProbeCallback()
 
 # %% ../../nbs/api/20_probe/callbacks.ipynb #39cdd0b6
 def trainer_probe(
-    probe,   # SparsityProbe
+    probe,  # SparsityProbe
     loader,  # batches to probe on, dicts with labels and attention_mask
     *,
-    every=1, # epochs between two looks
+    every=1,  # epochs between two looks
 ):
     "An HF TrainerCallback that probes every n-th epoch on the first process; its `watch` is the EpochProbe."
     transformers = needed("transformers", "text")
 
     class ProbeCallback(transformers.TrainerCallback):
-        def __init__(self): self.watch = EpochProbe(probe, loader, every=every)
+        def __init__(self):
+            self.watch = EpochProbe(probe, loader, every=every)
 
         def on_epoch_end(self, args, state, control, model=None, **kwargs):
             epoch = round(state.epoch)
-            if epoch % every or not state.is_world_process_zero: return
+            if epoch % every or not state.is_world_process_zero:
+                return
             found = self.watch.look(model, epoch)
             measured = {f"alpha/{layer}": alpha for layer, alpha in zip(found["layer"], found["alpha"])}
             state.log_history.append({"epoch": state.epoch, "step": state.global_step, **measured})

@@ -20,10 +20,14 @@ def _log_norms(
     "Logarithms of the non-zero norms."
     norms = np.asarray(norms, dtype=float)
     if norms.ndim != 1 or norms.size == 0:
-        raise ValueError(f"expected norms of shape (n_wavelets,) with at least one wavelet, got shape {norms.shape}")
+        raise ValueError(
+            f"expected norms of shape (n_wavelets,) with at least one wavelet, got shape {norms.shape}"
+        )
     wrong = ~np.isfinite(norms) | (norms < 0)
     if wrong.any():
-        raise ValueError(f"expected finite norms, none below 0, got {norms[wrong][0]} at index {np.flatnonzero(wrong)[0]}")
+        raise ValueError(
+            f"expected finite norms, none below 0, got {norms[wrong][0]} at index {np.flatnonzero(wrong)[0]}"
+        )
     return np.log(norms[norms > 0])
 
 
@@ -152,7 +156,9 @@ def besov_seminorm(
     if order not in (1, 2):
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")
     if not 0 < alpha < order:
-        raise ValueError(f"expected 0 < alpha < order = {order}, got alpha = {alpha!r}: the modulus of order r sees no smoothness above r")
+        raise ValueError(
+            f"expected 0 < alpha < order = {order}, got alpha = {alpha!r}: the modulus of order r sees no smoothness above r"
+        )
     if not p > 0:
         raise ValueError(f"expected p above 0, got {p!r}")
     tau, trees = 1 / (alpha + 1 / p), _nodes_of(forest_or_nodes)

@@ -112,7 +112,9 @@ def _affine_residuals(
 def _centred(
     y,  # (n_samples,) or (n_samples, n_outputs)
     n_samples,  # rows that are expected
-) -> tuple[np.ndarray, float]:  # (n_samples, n_outputs) centred, longest row 1; and the length of the longest row
+) -> tuple[
+    np.ndarray, float
+]:  # (n_samples, n_outputs) centred, longest row 1; and the length of the longest row
     "y as an array of finite numbers, centred and scaled."
     y = np.asarray(y, dtype=float)
     if n_samples == 0:

@@ -18,39 +18,50 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ..activations import call_model, choose_layers, evaluation, layer_outputs, logits_of, model_device
+from mfoml_course.activations import (
+    call_model,
+    choose_layers,
+    evaluation,
+    layer_outputs,
+    logits_of,
+    model_device,
+)
 from ..records import write_whole
 
 # %% ../../nbs/api/15_training.ipynb #66e2d86e
 def batch_loss(
-    loss,       # callable (logits, labels), or (logits, labels, features) where loss.layers names layers
-    logits,     # (B, C)
-    labels,     # (B,)
-    features,   # dict name -> (B, ...) from the same forward
+    loss,  # callable (logits, labels), or (logits, labels, features) where loss.layers names layers
+    logits,  # (B, C)
+    labels,  # (B,)
+    features,  # dict name -> (B, ...) from the same forward
 ):
     "The loss of one batch, a scalar tensor."
     return loss(logits, labels, features) if hasattr(loss, "layers") else loss(logits, labels)
 
+
 def forward(
-    model,     # the network
-    batch,     # (x, y) or a dict with labels
-    outputs,   # what layer_outputs gave; filled by this forward
-    names,     # the layers a loss asks for, in order
-    device,    # where the model is
+    model,  # the network
+    batch,  # (x, y) or a dict with labels
+    outputs,  # what layer_outputs gave; filled by this forward
+    names,  # the layers a loss asks for, in order
+    device,  # where the model is
 ):
     "Logits (B, C), labels (B,) and the asked features of one batch, from one forward."
     output, labels = call_model(model, batch, device)
     missing = [name for name in names if name not in outputs]
-    if missing: raise ValueError(f"the loss asks for layers {missing}, which were not called in the forward pass")
+    if missing:
+        raise ValueError(f"the loss asks for layers {missing}, which were not called in the forward pass")
     logits = logits_of(output)
     return output if logits is None else logits, labels, {name: outputs[name] for name in names}
 
 # %% ../../nbs/api/15_training.ipynb #2cb1b243
 class Totals:
     "Sample-weighted sums of loss and hits over an epoch's batches."
-    def __init__(self): self.loss, self.hits, self.n_samples = 0.0, 0.0, 0
 
-    def add(self, value, logits, labels): # scalar, (B, C), (B,)
+    def __init__(self):
+        self.loss, self.hits, self.n_samples = 0.0, 0.0, 0
+
+    def add(self, value, logits, labels):  # scalar, (B, C), (B,)
         self.loss = self.loss + value.detach() * len(labels)
         classes = logits.ndim == 2 and not labels.is_floating_point()
         self.hits = self.hits + ((logits.detach().argmax(1) == labels).sum() if classes else float("nan"))
@@ -58,17 +69,19 @@ class Totals:
 
     def means(self):
         "Mean loss and accuracy (nan where labels are no classes)."
-        if not self.n_samples: raise ValueError("expected a loader with at least one batch, got none")
+        if not self.n_samples:
+            raise ValueError("expected a loader with at least one batch, got none")
         return float(self.loss) / self.n_samples, float(self.hits) / self.n_samples
 
+
 def train_epoch(
-    model,        # the network, put into training mode
-    loader,       # batches (x, y)
-    loss,         # as for batch_loss
-    optimizer,    # of the model's parameters
+    model,  # the network, put into training mode
+    loader,  # batches (x, y)
+    loss,  # as for batch_loss
+    optimizer,  # of the model's parameters
     *,
-    outputs=None, # what layer_outputs gave
-    names=(),     # the layers that the loss asks for
+    outputs=None,  # what layer_outputs gave
+    names=(),  # the layers that the loss asks for
 ):
     "One step a batch; mean loss and accuracy as they were while the weights moved."
     model.train()
@@ -82,13 +95,14 @@ def train_epoch(
         totals.add(value, logits, labels)
     return totals.means()
 
+
 def evaluate(
-    model,        # the network; evaluation mode inside, its own mode after
-    loader,       # batches (x, y)
-    loss,         # as for batch_loss
+    model,  # the network; evaluation mode inside, its own mode after
+    loader,  # batches (x, y)
+    loss,  # as for batch_loss
     *,
-    outputs=None, # what layer_outputs gave
-    names=(),     # the layers that the loss asks for
+    outputs=None,  # what layer_outputs gave
+    names=(),  # the layers that the loss asks for
 ):
     "Mean loss and accuracy of the weights as they stand."
     device, totals, outputs = model_device(model), Totals(), {} if outputs is None else outputs
@@ -100,37 +114,45 @@ def evaluate(
 
 # %% ../../nbs/api/15_training.ipynb #90693ee0
 def plain_value(
-    value, # a number, string, bool, None, numpy scalar or tensor of one element
+    value,  # a number, string, bool, None, numpy scalar or tensor of one element
 ):
     "The value as JSON and a safe checkpoint know it; nan and infinity become None."
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
+
 def append_record(
-    path,   # .jsonl file; made if absent
-    record, # dict of plain values
+    path,  # .jsonl file; made if absent
+    record,  # dict of plain values
 ):
     "Add one line of JSON."
-    with open(path, "a", encoding="utf-8") as file: file.write(json.dumps({k: plain_value(v) for k, v in record.items()}) + "\n")
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps({k: plain_value(v) for k, v in record.items()}) + "\n")
+
 
 def read_records(
-    path, # a .jsonl file, or the run folder that holds records.jsonl
+    path,  # a .jsonl file, or the run folder that holds records.jsonl
 ):
     "The records as a DataFrame, one row a line."
     path = Path(path) / "records.jsonl" if Path(path).is_dir() else Path(path)
-    if not path.exists(): raise FileNotFoundError(f"no records at {path.name}: expected a run folder with records.jsonl, or a .jsonl file")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no records at {path.name}: expected a run folder with records.jsonl, or a .jsonl file"
+        )
     lines, records = path.read_text(encoding="utf-8").splitlines(), []
     for i, line in enumerate(lines):
-        try: records.append(json.loads(line))
+        try:
+            records.append(json.loads(line))
         except json.JSONDecodeError:
-            if i < len(lines) - 1: raise ValueError(f"line {i + 1} of {path.name} is no JSON") from None
+            if i < len(lines) - 1:
+                raise ValueError(f"line {i + 1} of {path.name} is no JSON") from None
     return pd.DataFrame(records)
 
 # %% ../../nbs/api/15_training.ipynb #52dc3f23
 def interpolation_threshold(
-    records,   # DataFrame or list of records with "epoch" and "train_accuracy"
+    records,  # DataFrame or list of records with "epoch" and "train_accuracy"
     *,
-    error=0.0, # training error that counts as interpolated
+    error=0.0,  # training error that counts as interpolated
 ):
     "The first epoch at whose end the training error is at most `error`; None if there is none."
     table = pd.DataFrame(records)
@@ -140,7 +162,7 @@ def interpolation_threshold(
 # %% ../../nbs/api/15_training.ipynb #2143e67e
 def save_checkpoint(
     path,  # file to write or replace
-    state, # nested dicts, lists and tuples of tensors, numbers and strings
+    state,  # nested dicts, lists and tuples of tensors, numbers and strings
 ):
     "Write a checkpoint so that a kill leaves the old file or the new one, never half of one."
     path = Path(path)
@@ -151,121 +173,166 @@ def save_checkpoint(
         os.fsync(file.fileno())
     os.replace(unfinished, path)
 
+
 def load_checkpoint(
-    path, # a file of save_checkpoint
+    path,  # a file of save_checkpoint
 ):
     "Read a checkpoint: tensors, numbers and strings only, nothing in it is run."
-    if not Path(path).exists(): raise FileNotFoundError(f"no checkpoint {Path(path).name} in {Path(path).parent.name}")
-    try: return torch.load(path, map_location="cpu", weights_only=True)
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no checkpoint {Path(path).name} in {Path(path).parent.name}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{Path(path).name} is damaged or no checkpoint of ours ({type(error).__name__}): delete it to start again") from error
+        raise ValueError(
+            f"{Path(path).name} is damaged or no checkpoint of ours ({type(error).__name__}): delete it to start again"
+        ) from error
 
 # %% ../../nbs/api/15_training.ipynb #bd5bd886
 def _generators(loaders):
-    owners = [owner for loader in loaders if loader is not None for owner in (loader, getattr(loader, "sampler", None))]
-    return [g for g in (getattr(owner, "generator", None) for owner in owners) if isinstance(g, torch.Generator)]
+    owners = [
+        owner
+        for loader in loaders
+        if loader is not None
+        for owner in (loader, getattr(loader, "sampler", None))
+    ]
+    return [
+        g for g in (getattr(owner, "generator", None) for owner in owners) if isinstance(g, torch.Generator)
+    ]
+
 
 def random_states(
-    loaders, # the loaders whose generators count too
+    loaders,  # the loaders whose generators count too
 ):
     "Every random state that an epoch depends on, as tensors and numbers."
     name, keys, *rest = np.random.get_state()
-    return {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "python": random.getstate(), "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
-            "loaders": [generator.get_state() for generator in _generators(loaders)]}
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "loaders": [generator.get_state() for generator in _generators(loaders)],
+    }
+
 
 def restore_random_states(
     states,  # from random_states
-    loaders, # the same loaders, built anew
+    loaders,  # the same loaders, built anew
 ):
     "Put every random state back."
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
     random.setstate(states["python"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    for generator, state in zip(_generators(loaders), states["loaders"]): generator.set_state(state)
+    for generator, state in zip(_generators(loaders), states["loaders"]):
+        generator.set_state(state)
 
 # %% ../../nbs/api/15_training.ipynb #a6dc22fe
 @dataclass
 class Run:
     "A training run as callbacks see it."
+
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: object = None
-    loaders: tuple = ()                          # (train_loader, test_loader or None)
-    out: Path | None = None                      # folder of checkpoints and records
-    epoch: int = 0                               # epochs finished
-    record: dict = field(default_factory=dict)   # of the epoch just finished
+    loaders: tuple = ()  # (train_loader, test_loader or None)
+    out: Path | None = None  # folder of checkpoints and records
+    epoch: int = 0  # epochs finished
+    record: dict = field(default_factory=dict)  # of the epoch just finished
     records: list = field(default_factory=list)  # of all epochs
 
     def save(self, save_epochs):
         "Records first, then the weights of this epoch if asked for, then the checkpoint, which makes the epoch count."
-        if self.record: append_record(self.out / "records.jsonl", self.record)
+        if self.record:
+            append_record(self.out / "records.jsonl", self.record)
         if save_epochs is True or (save_epochs and self.epoch in save_epochs):
             (self.out / "epochs").mkdir(exist_ok=True)
             save_checkpoint(epoch_file(self.out, self.epoch), self.model.state_dict())
         parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
-        save_checkpoint(self.out / "last.pt", {"epoch": self.epoch, "records": self.records, "random": random_states(self.loaders),
-                                               **{name: part.state_dict() for name, part in parts.items() if part is not None}})
+        save_checkpoint(
+            self.out / "last.pt",
+            {
+                "epoch": self.epoch,
+                "records": self.records,
+                "random": random_states(self.loaders),
+                **{name: part.state_dict() for name, part in parts.items() if part is not None},
+            },
+        )
 
     def resume(self):
         "Take up the run in its folder: weights, optimizer, scheduler, random states and records as its last whole epoch left them."
         state = load_checkpoint(self.out / "last.pt")
-        try: self.model.load_state_dict(state["model"])
-        except RuntimeError as error: raise ValueError(f"run folder {self.out.name} holds another model ({error}): choose another folder") from error
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise ValueError(
+                f"run folder {self.out.name} holds another model ({error}): choose another folder"
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None and "scheduler" in state: self.scheduler.load_state_dict(state["scheduler"])
+        if self.scheduler is not None and "scheduler" in state:
+            self.scheduler.load_state_dict(state["scheduler"])
         self.epoch, self.records = state["epoch"], state["records"]
         write_whole(self.out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in self.records))
         restore_random_states(state["random"], self.loaders)
 
+
 def epoch_file(
-    out,   # run folder
-    epoch, # number of the epoch, 0 before training
+    out,  # run folder
+    epoch,  # number of the epoch, 0 before training
 ):
     "Where the weights after an epoch are kept."
     return Path(out) / "epochs" / f"epoch_{epoch:04d}.pt"
 
 # %% ../../nbs/api/15_training.ipynb #4279c6be
 def train(
-    model,               # the network, already on its device
-    train_loader,        # batches (x, y) or dicts with labels
-    test_loader=None,    # the same; None: no test columns
+    model,  # the network, already on its device
+    train_loader,  # batches (x, y) or dicts with labels
+    test_loader=None,  # the same; None: no test columns
     *,
-    optimizer,           # of the model's parameters
-    loss=None,           # as for batch_loss; None: cross-entropy
-    scheduler=None,      # stepped once an epoch
-    epochs=10,           # in all, those of an earlier part of the run included
-    callbacks=(),        # called with the Run after every epoch
-    out=None,            # run folder: resumed if it holds a run; None: nothing is written
-    save_epochs=False,   # True or a collection of epochs whose weights are kept (0: before training)
-    evaluate_train=True, # measure train loss and accuracy at the epoch's end (else take them while the weights move)
-    progress=None,       # True, False, or None: a bar on terminals only
+    optimizer,  # of the model's parameters
+    loss=None,  # as for batch_loss; None: cross-entropy
+    scheduler=None,  # stepped once an epoch
+    epochs=10,  # in all, those of an earlier part of the run included
+    callbacks=(),  # called with the Run after every epoch
+    out=None,  # run folder: resumed if it holds a run; None: nothing is written
+    save_epochs=False,  # True or a collection of epochs whose weights are kept (0: before training)
+    evaluate_train=True,  # measure train loss and accuracy at the epoch's end (else take them while the weights move)
+    progress=None,  # True, False, or None: a bar on terminals only
 ):
     "Train, record, survive: one row an epoch with epoch, train_loss, train_accuracy, test_loss, test_accuracy, terminal, lr, seconds."
     loss = nn.CrossEntropyLoss() if loss is None else loss
     run = Run(model, optimizer, scheduler, (train_loader, test_loader), None if out is None else Path(out))
     names = choose_layers(model, loss.layers) if hasattr(loss, "layers") else []
     try:
-        if run.out is not None: _open(run, save_epochs)
+        if run.out is not None:
+            _open(run, save_epochs)
         with layer_outputs(model, names) as outputs, _bar(run, epochs, progress) as bar:
             while run.epoch < epochs:
                 _one_epoch(run, loss, outputs, names, evaluate_train, bar)
-                for callback in callbacks: callback(run)
+                for callback in callbacks:
+                    callback(run)
                 run.record = {key: plain_value(value) for key, value in run.record.items()}
                 run.records.append(run.record)
-                if run.out is not None: run.save(save_epochs)
+                if run.out is not None:
+                    run.save(save_epochs)
     finally:
-        for callback in callbacks: getattr(callback, "close", lambda: None)()
+        for callback in callbacks:
+            getattr(callback, "close", lambda: None)()
     return pd.DataFrame(run.records)
+
 
 def _open(run, save_epochs):
     "Resume what the folder holds, else begin: epoch 0 is a checkpoint too."
     run.out.mkdir(parents=True, exist_ok=True)
-    if (run.out / "last.pt").exists(): return run.resume()
-    if (run.out / "records.jsonl").exists(): raise ValueError(f"folder {run.out.name} holds records but no last.pt to resume: choose another folder")
+    if (run.out / "last.pt").exists():
+        return run.resume()
+    if (run.out / "records.jsonl").exists():
+        raise ValueError(
+            f"folder {run.out.name} holds records but no last.pt to resume: choose another folder"
+        )
     run.save(save_epochs)
+
 
 def _one_epoch(run, loss, outputs, names, evaluate_train, bar):
     "Sweep, step the scheduler, measure; fill run.record."
@@ -273,22 +340,48 @@ def _one_epoch(run, loss, outputs, names, evaluate_train, bar):
     lr, hooks = run.optimizer.param_groups[0]["lr"], {"outputs": outputs, "names": names}
     means = train_epoch(run.model, _counted(train_loader, bar), loss, run.optimizer, **hooks)
     if not np.isfinite(means[0]):
-        raise FloatingPointError(f"the training loss became {means[0]} in epoch {run.epoch + 1}: a smaller learning rate than {lr:g}?")
-    if evaluate_train: means = evaluate(run.model, train_loader, loss, **hooks)
+        raise FloatingPointError(
+            f"the training loss became {means[0]} in epoch {run.epoch + 1}: a smaller learning rate than {lr:g}?"
+        )
+    if evaluate_train:
+        means = evaluate(run.model, train_loader, loss, **hooks)
     test = evaluate(run.model, test_loader, loss, **hooks) if test_loader is not None else (None, None)
-    if isinstance(run.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau): run.scheduler.step(means[0])
-    elif run.scheduler is not None: run.scheduler.step()
+    if isinstance(run.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        run.scheduler.step(means[0])
+    elif run.scheduler is not None:
+        run.scheduler.step()
     run.epoch += 1
-    record = {"epoch": run.epoch, "train_loss": means[0], "train_accuracy": means[1], "test_loss": test[0], "test_accuracy": test[1]}
+    record = {
+        "epoch": run.epoch,
+        "train_loss": means[0],
+        "train_accuracy": means[1],
+        "test_loss": test[0],
+        "test_accuracy": test[1],
+    }
     terminal = means[1] == 1 or any(earlier["terminal"] for earlier in run.records)
-    run.record = {**{k: v for k, v in record.items() if v is not None}, "terminal": terminal, "lr": lr,
-                  "seconds": round(time.perf_counter() - started, 3)}
-    if bar.n: bar.set_postfix({k: f"{v:.3f}" for k, v in run.record.items() if k.endswith("accuracy")}, refresh=False)
+    run.record = {
+        **{k: v for k, v in record.items() if v is not None},
+        "terminal": terminal,
+        "lr": lr,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    if bar.n:
+        bar.set_postfix(
+            {k: f"{v:.3f}" for k, v in run.record.items() if k.endswith("accuracy")}, refresh=False
+        )
+
 
 def _bar(run, epochs, progress):
     n_batches = len(run.loaders[0]) if hasattr(run.loaders[0], "__len__") else 0
     hidden = None if progress is None else not progress
-    return tqdm(total=epochs * n_batches or None, initial=run.epoch * n_batches, unit="batch", desc="training", disable=hidden)
+    return tqdm(
+        total=epochs * n_batches or None,
+        initial=run.epoch * n_batches,
+        unit="batch",
+        desc="training",
+        disable=hidden,
+    )
+
 
 def _counted(loader, bar):
     for batch in loader:

@@ -13,65 +13,88 @@ from . import append_record, batch_loss, forward, plain_value
 
 # %% ../../nbs/api/15_training/loggers.ipynb #d7a827c9
 def needed(
-    module, # name to import, e.g. "wandb"
+    module,  # name to import, e.g. "wandb"
     extra,  # the extra of this package that brings it
 ):
     "Import an optional library, or say how to install it."
     import importlib
-    try: return importlib.import_module(module)
+
+    try:
+        return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f'{module.split(".")[0]} is not installed: pip install "mfoml_course[{extra}]"') from error
+        raise ImportError(
+            f'{module.split(".")[0]} is not installed: pip install "mfoml_course[{extra}]"'
+        ) from error
 
 # %% ../../nbs/api/15_training/loggers.ipynb #6e10843e
 def record_numbers(
-    record, # dict of one epoch
+    record,  # dict of one epoch
 ):
     "The record's finite numbers (True is 1), without the epoch."
     values = {key: plain_value(value) for key, value in record.items() if key != "epoch"}
     return {key: float(value) for key, value in values.items() if isinstance(value, (int, float))}
 
+
 class TensorBoardLogger:
     "Callback: every number of a record as a TensorBoard scalar. Look at it with `tensorboard --logdir FOLDER`."
-    def __init__(self,
-        folder, # where the event file goes
+
+    def __init__(
+        self,
+        folder,  # where the event file goes
     ):
         needed("tensorboard", "tensorboard")
         self.writer = needed("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder))
 
     def __call__(self, run):
-        for key, value in record_numbers(run.record).items(): self.writer.add_scalar(key, value, run.epoch)
+        for key, value in record_numbers(run.record).items():
+            self.writer.add_scalar(key, value, run.epoch)
 
-    def close(self): self.writer.close()
+    def close(self):
+        self.writer.close()
 
 # %% ../../nbs/api/15_training/loggers.ipynb #c256edac
 class WandbLogger:
     "Callback: records to Weights & Biases, offline by default; nothing is asked and nothing sent."
-    def __init__(self,
-        folder,                 # where the run's files go; wandb makes folder/wandb
+
+    def __init__(
+        self,
+        folder,  # where the run's files go; wandb makes folder/wandb
         *,
-        project="mfoml_course", # W&B project
-        name=None,              # name of the run
-        config=None,            # dict of settings to keep with the run
-        mode="offline",         # "offline", "online" or "disabled"
+        project="mfoml_course",  # W&B project
+        name=None,  # name of the run
+        config=None,  # dict of settings to keep with the run
+        mode="offline",  # "offline", "online" or "disabled"
     ):
         wandb = needed("wandb", "wandb")
-        if mode not in ("offline", "online", "disabled"): raise ValueError(f"expected mode to be 'offline', 'online' or 'disabled', got {mode!r}")
+        if mode not in ("offline", "online", "disabled"):
+            raise ValueError(f"expected mode to be 'offline', 'online' or 'disabled', got {mode!r}")
         Path(folder).mkdir(parents=True, exist_ok=True)
-        quiet = wandb.Settings(console="off", silent=True, x_disable_meta=True, x_disable_stats=True, save_code=False, disable_git=True)
-        self.run = wandb.init(dir=str(folder), project=project, name=name, config=config, mode=mode, settings=quiet)
+        quiet = wandb.Settings(
+            console="off",
+            silent=True,
+            x_disable_meta=True,
+            x_disable_stats=True,
+            save_code=False,
+            disable_git=True,
+        )
+        self.run = wandb.init(
+            dir=str(folder), project=project, name=name, config=config, mode=mode, settings=quiet
+        )
 
-    def __call__(self, run): self.run.log(record_numbers(run.record), step=run.epoch, commit=True)
+    def __call__(self, run):
+        self.run.log(record_numbers(run.record), step=run.epoch, commit=True)
 
-    def close(self): self.run.finish()
+    def close(self):
+        self.run.finish()
 
 # %% ../../nbs/api/15_training/loggers.ipynb #7f4c8756
 def lightning_module(
-    model,          # the network
+    model,  # the network
     *,
-    optimizer,      # of the model's parameters
-    loss,           # as for training.batch_loss
-    scheduler=None, # stepped once an epoch
-    out=None,       # run folder; its records.jsonl gets one line an epoch
+    optimizer,  # of the model's parameters
+    loss,  # as for training.batch_loss
+    scheduler=None,  # stepped once an epoch
+    out=None,  # run folder; its records.jsonl gets one line an epoch
 ):
     "A LightningModule that trains the model as the loop does; logs train_loss, train_accuracy, test_loss, test_accuracy."
     lightning = needed("lightning.pytorch", "lightning")
@@ -82,23 +105,37 @@ def lightning_module(
             super().__init__()
             self.model, self.loss = model, loss
 
-        def forward(self, x): return self.model(x)
+        def forward(self, x):
+            return self.model(x)
 
-        def step(self, batch, split): # loss of one batch, logged under the split's name
+        def step(self, batch, split):  # loss of one batch, logged under the split's name
             with layer_outputs(self.model, names) as outputs:
                 logits, labels, features = forward(self.model, batch, outputs, names, self.device)
                 value = batch_loss(self.loss, logits, labels, features)
             hits = (logits.detach().argmax(1) == labels).float().mean()
-            self.log_dict({f"{split}_loss": value.detach(), f"{split}_accuracy": hits}, on_step=False, on_epoch=True, batch_size=len(labels))
+            self.log_dict(
+                {f"{split}_loss": value.detach(), f"{split}_accuracy": hits},
+                on_step=False,
+                on_epoch=True,
+                batch_size=len(labels),
+            )
             return value
 
-        def training_step(self, batch, index): return self.step(batch, "train")
-        def validation_step(self, batch, index): self.step(batch, "test")
+        def training_step(self, batch, index):
+            return self.step(batch, "train")
 
-        def configure_optimizers(self): return {"optimizer": optimizer, **({"lr_scheduler": scheduler} if scheduler is not None else {})}
+        def validation_step(self, batch, index):
+            self.step(batch, "test")
+
+        def configure_optimizers(self):
+            return {"optimizer": optimizer, **({"lr_scheduler": scheduler} if scheduler is not None else {})}
 
         def on_train_epoch_end(self):
-            record = {"epoch": self.current_epoch + 1, **{k: float(v) for k, v in self.trainer.callback_metrics.items()}}
-            if out is not None and self.trainer.is_global_zero: append_record(Path(out) / "records.jsonl", record)
+            record = {
+                "epoch": self.current_epoch + 1,
+                **{k: float(v) for k, v in self.trainer.callback_metrics.items()},
+            }
+            if out is not None and self.trainer.is_global_zero:
+                append_record(Path(out) / "records.jsonl", record)
 
     return Trained()

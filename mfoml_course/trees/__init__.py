@@ -8,7 +8,15 @@ __all__ = ['SUPPORTED', 'sum_of_trees', 'grown_nodes', 'forest_terms', 'forest_n
 # %% ../../nbs/api/02_trees.ipynb #ec8a7189
 import numpy as np
 
-from .nodes import TreeNodes, apply, check_features, log_volume, node_boxes, node_levels, sum_from_root
+from mfoml_course.trees.nodes import (
+    TreeNodes,
+    apply,
+    check_features,
+    log_volume,
+    node_boxes,
+    node_levels,
+    sum_from_root,
+)
 from ..simplex import simplex_vertices
 from .formats import lightgbm_model, xgboost_model
 
@@ -36,7 +44,10 @@ def _splits(
     feature = np.full(len(left), -1)
     feature[inner] = columns[stored.feature[inner]]
     return dict(
-        parent=_parents(left, right), left=left, right=right, feature=feature,
+        parent=_parents(left, right),
+        left=left,
+        right=right,
+        feature=feature,
         threshold=np.where(inner, stored.threshold, np.nan),
         measure=stored.weighted_n_node_samples / stored.weighted_n_node_samples[0],
         n_samples=stored.n_node_samples.astype(int),
@@ -49,7 +60,9 @@ def _class_values(
 ) -> np.ndarray:  # (n_nodes, n_classes - 1)
     "Every node's class fractions as a point in the simplex."
     if estimator.n_outputs_ > 1:
-        raise ValueError(f"expected one label a sample, got a classifier with {estimator.n_outputs_} outputs: fit one forest an output")
+        raise ValueError(
+            f"expected one label a sample, got a classifier with {estimator.n_outputs_} outputs: fit one forest an output"
+        )
     stored, own = estimator.tree_, estimator.classes_
     fractions = np.zeros((stored.node_count, len(classes)))
     fractions[:, np.searchsorted(classes, own)] = stored.value.reshape(stored.node_count, len(own))
@@ -73,7 +86,10 @@ def _sklearn_tree(
     columns = np.arange(estimator.n_features_in_) if features is None else np.asarray(features)
     fields = _splits(stored, columns)
     return TreeNodes(
-        **fields, value=value, jump=_jumps(value, fields["parent"]), weight=weight,
+        **fields,
+        value=value,
+        jump=_jumps(value, fields["parent"]),
+        weight=weight,
         n_features=estimator.n_features_in_ if n_features is None else n_features,
     )
 
@@ -111,7 +127,10 @@ def _mean_of_leaves(
 
 # %% ../../nbs/api/02_trees.ipynb #04cd22e9
 def _boosted_tree(
-    left, right, feature, threshold,  # (n_nodes,) each, as in `TreeNodes`
+    left,
+    right,
+    feature,
+    threshold,  # (n_nodes,) each, as in `TreeNodes`
     leaf_value: np.ndarray,  # (n_nodes,) what a leaf adds
     cover: np.ndarray,  # (n_nodes,)
     *,
@@ -126,29 +145,68 @@ def _boosted_tree(
     value[:, output] = _mean_of_leaves(left, right, leaf_value[:, None], cover).ravel()
     parent = _parents(left, right)
     measure = cover / cover[0] if cover[0] > 0 else np.ones(len(left))
-    return TreeNodes(parent, left, right, feature, threshold, value, _jumps(value, parent), measure,
-                     np.rint(cover).astype(int), n_features, weight, single)
+    return TreeNodes(
+        parent,
+        left,
+        right,
+        feature,
+        threshold,
+        value,
+        _jumps(value, parent),
+        measure,
+        np.rint(cover).astype(int),
+        n_features,
+        weight,
+        single,
+    )
 
 # %% ../../nbs/api/02_trees.ipynb #bfea3529
 def _stored_model(model) -> tuple[list[TreeNodes], np.ndarray]:
     "XGBoost's and LightGBM's trees and offset."
     shape = dict(n_outputs=len(model.offset), n_features=model.n_features, single=model.single)
-    nodes = [_boosted_tree(t.left, t.right, t.feature, t.threshold, t.leaf_value, t.cover,
-                           output=t.output, weight=t.weight, **shape) for t in model.trees]
+    nodes = [
+        _boosted_tree(
+            t.left,
+            t.right,
+            t.feature,
+            t.threshold,
+            t.leaf_value,
+            t.cover,
+            output=t.output,
+            weight=t.weight,
+            **shape,
+        )
+        for t in model.trees
+    ]
     return nodes, model.offset
 
 # %% ../../nbs/api/02_trees.ipynb #2b3d7db4
 def _gradient_boosting(model) -> tuple[list[TreeNodes], np.ndarray]:
     "scikit-learn's GradientBoosting trees and offset."
     if model.init not in (None, "zero"):
-        raise ValueError(f"expected GradientBoosting with init=None or 'zero', got {model.init!r}: its first prediction is not a constant")
+        raise ValueError(
+            f"expected GradientBoosting with init=None or 'zero', got {model.init!r}: its first prediction is not a constant"
+        )
     n_outputs, nodes = model.estimators_.shape[1], []
-    for estimator, output in zip(model.estimators_.ravel(), np.tile(np.arange(n_outputs), len(model.estimators_))):
+    for estimator, output in zip(
+        model.estimators_.ravel(), np.tile(np.arange(n_outputs), len(model.estimators_))
+    ):
         t = _sklearn_tree(estimator)
-        nodes.append(_boosted_tree(
-            t.left, t.right, t.feature, t.threshold, t.value.ravel(), estimator.tree_.weighted_n_node_samples,
-            output=output, n_outputs=n_outputs, n_features=t.n_features, weight=model.learning_rate, single=t.single,
-        ))
+        nodes.append(
+            _boosted_tree(
+                t.left,
+                t.right,
+                t.feature,
+                t.threshold,
+                t.value.ravel(),
+                estimator.tree_.weighted_n_node_samples,
+                output=output,
+                n_outputs=n_outputs,
+                n_features=t.n_features,
+                weight=model.learning_rate,
+                single=t.single,
+            )
+        )
     origin = np.zeros((1, model.n_features_in_))
     raw = (model.decision_function if hasattr(model, "decision_function") else model.predict)(origin)
     return nodes, np.ravel(raw) - np.ravel(sum_of_trees(nodes, origin))
@@ -173,8 +231,16 @@ def _sklearn_forest(forest) -> tuple[list[TreeNodes], np.ndarray]:
     classes, columns = None, getattr(forest, "estimators_features_", [None] * len(forest.estimators_))
     if hasattr(forest, "classes_"):
         classes = np.arange(len(forest.classes_))
-    nodes = [_sklearn_tree(e, classes=classes, features=c, n_features=forest.n_features_in_, weight=1 / len(forest.estimators_))
-             for e, c in zip(forest.estimators_, columns)]
+    nodes = [
+        _sklearn_tree(
+            e,
+            classes=classes,
+            features=c,
+            n_features=forest.n_features_in_,
+            weight=1 / len(forest.estimators_),
+        )
+        for e, c in zip(forest.estimators_, columns)
+    ]
     return _without_offset(nodes)
 
 # %% ../../nbs/api/02_trees.ipynb #6a2b1569
@@ -187,7 +253,9 @@ def _node_means(
 ) -> np.ndarray:  # (n_nodes, n_outputs)
     "The weighted mean of the labels in every node."
     cover = np.bincount(leaf, weights=weight, minlength=len(left))
-    sums = np.stack([np.bincount(leaf, weights=weight * column, minlength=len(left)) for column in Y.T], axis=1)
+    sums = np.stack(
+        [np.bincount(leaf, weights=weight * column, minlength=len(left)) for column in Y.T], axis=1
+    )
     leaf_mean = sums / np.maximum(cover, np.finfo(float).tiny)[:, None]  # 0 where no sample falls
     return _mean_of_leaves(left, right, leaf_mean, _cover_from_leaves(left, right, cover))
 
@@ -207,19 +275,28 @@ def grown_nodes(
     sample_weight = np.ones(len(Y)) if sample_weight is None else sample_weight
     value = _node_means(fields["left"], fields["right"], estimator.apply(X), Y - center, sample_weight)
     return TreeNodes(
-        **fields, value=value + center, jump=_jumps(value, fields["parent"]),
-        n_features=n_features, weight=weight,
+        **fields,
+        value=value + center,
+        jump=_jumps(value, fields["parent"]),
+        n_features=n_features,
+        weight=weight,
     )
 
 # %% ../../nbs/api/02_trees.ipynb #6ac27bd9
-SUPPORTED = ("scikit-learn's decision trees, random forests, extra trees, bagging of trees and gradient boosting; "
-             "XGBoost; LightGBM; WaveletForestRegressor and WaveletForestClassifier")
+SUPPORTED = (
+    "scikit-learn's decision trees, random forests, extra trees, bagging of trees and gradient boosting; "
+    "XGBoost; LightGBM; WaveletForestRegressor and WaveletForestClassifier"
+)
 
 
 def _kind(estimator) -> str:
     "Which reader fits: the first base class that is known by library and name."
-    known = {("sklearn", "BaseDecisionTree"): "tree", ("sklearn", "BaseForest"): "forest", ("sklearn", "BaseBagging"): "forest",
-             ("sklearn", "BaseGradientBoosting"): "boosting"}
+    known = {
+        ("sklearn", "BaseDecisionTree"): "tree",
+        ("sklearn", "BaseForest"): "forest",
+        ("sklearn", "BaseBagging"): "forest",
+        ("sklearn", "BaseGradientBoosting"): "boosting",
+    }
     for base in type(estimator).__mro__:
         library = base.__module__.split(".")[0]
         if library in ("xgboost", "lightgbm"):
@@ -234,7 +311,11 @@ def _kind(estimator) -> str:
 def _check_fitted(estimator, kind: str):
     "A ValueError for an estimator whose `fit` was not called."
     learned = {"tree": "tree_", "ours": "nodes_", "xgboost": "", "lightgbm": ""}.get(kind, "estimators_")
-    fitted = hasattr(estimator, learned) if learned else getattr(estimator, "__sklearn_is_fitted__", lambda: True)()
+    fitted = (
+        hasattr(estimator, learned)
+        if learned
+        else getattr(estimator, "__sklearn_is_fitted__", lambda: True)()
+    )
     if not fitted:
         raise ValueError(f"{type(estimator).__name__} is not fitted: call fit first")
 

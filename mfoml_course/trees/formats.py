@@ -15,6 +15,7 @@ import numpy as np
 @dataclass(frozen=True)
 class StoredTree:
     "One tree of a boosted model, as its library stored it, in parallel arrays over the nodes."
+
     left: np.ndarray  # (n_nodes,) index of the left child, -1 at a leaf
     right: np.ndarray  # (n_nodes,) index of the right child, -1 at a leaf
     feature: np.ndarray  # (n_nodes,) the split's feature, -1 at a leaf
@@ -28,6 +29,7 @@ class StoredTree:
 @dataclass(frozen=True)
 class StoredModel:
     "A boosted model: raw prediction = offset + sum of its trees."
+
     trees: list[StoredTree]
     offset: np.ndarray  # (n_outputs,) the prediction before the first tree
     n_features: int
@@ -67,8 +69,15 @@ def _logit(p):
     return np.log(p / (1 - p))
 
 
-_LINKS = {"binary:logistic": _logit, "reg:logistic": _logit,
-          "count:poisson": np.log, "reg:gamma": np.log, "reg:tweedie": np.log, "survival:cox": np.log, "survival:aft": np.log}
+_LINKS = {
+    "binary:logistic": _logit,
+    "reg:logistic": _logit,
+    "count:poisson": np.log,
+    "reg:gamma": np.log,
+    "reg:tweedie": np.log,
+    "survival:cox": np.log,
+    "survival:aft": np.log,
+}
 
 
 def _xgboost_offset(
@@ -99,8 +108,11 @@ def xgboost_model(
     _reject(boosting["name"] == "gblinear", "booster='gblinear'", "it has no trees; use gbtree or dart")
     gbtree = boosting.get("gbtree", boosting)["model"]
     trees = gbtree["trees"]
-    _reject(any(int(t["tree_param"]["size_leaf_vector"]) > 1 for t in trees), "multi_strategy='multi_output_tree'",
-            "fit with 'one_output_per_tree'")
+    _reject(
+        any(int(t["tree_param"]["size_leaf_vector"]) > 1 for t in trees),
+        "multi_strategy='multi_output_tree'",
+        "fit with 'one_output_per_tree'",
+    )
     iterations = _n_iterations(model)
     n_trees = len(trees) if iterations is None else gbtree["iteration_indptr"][iterations]
     weights = boosting.get("weight_drop", [1.0] * n_trees)
@@ -131,10 +143,16 @@ def _lightgbm_tree(
     weight: float,  # 1, or 1/n_trees where the model averages
 ) -> StoredTree:
     "One tree of LightGBM's text."
-    _reject(int(fields["num_cat"]) > 0, "categorical splits", "encode the categories as numbers and fit again")
+    _reject(
+        int(fields["num_cat"]) > 0, "categorical splits", "encode the categories as numbers and fit again"
+    )
     _reject(fields.get("is_linear") == "1", "linear leaves", "fit with linear_tree=False")
     value, n_splits = _column(fields, "leaf_value"), int(fields["num_leaves"]) - 1
-    _reject(bool(np.any(_column(fields, "decision_type", int) & 12 == 4)), "zero_as_missing=True", "fit with False")
+    _reject(
+        bool(np.any(_column(fields, "decision_type", int) & 12 == 4)),
+        "zero_as_missing=True",
+        "fit with False",
+    )
     pad, nans = np.full(len(value), -1), np.full(len(value), np.nan)
     leaves = np.arange(n_splits, n_splits + len(value))
     place = np.r_[np.arange(n_splits), leaves[::-1]]  # leaf k is stored as -k - 1: counted from the end

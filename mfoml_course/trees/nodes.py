@@ -14,6 +14,7 @@ import numpy as np
 @dataclass(frozen=True)
 class TreeNodes:
     "One fitted tree as parallel arrays over its nodes; row 0 is the root."
+
     parent: np.ndarray  # (n_nodes,) index of the parent, -1 at the root
     left: np.ndarray  # (n_nodes,) index of the left child, -1 at a leaf
     right: np.ndarray  # (n_nodes,) index of the right child, -1 at a leaf

@@ -21,6 +21,7 @@ from ..trees import _kind, forest_nodes, forest_terms
 @dataclass(frozen=True)
 class AffineTerms:
     "The wavelets of order 2 as polynomials on (1, z), z = (x - center) / scale."
+
     polynomial: np.ndarray  # (n_wavelets, 1 + n_features, n_outputs)
     root: np.ndarray  # (n_trees, 1 + n_features, n_outputs) the roots' polynomials
     center: np.ndarray  # (n_features,)
@@ -30,6 +31,7 @@ class AffineTerms:
 @dataclass(frozen=True)
 class Wavelets:
     "The geometric wavelets of a forest: one entry a non-root node, tree after tree."
+
     tree: np.ndarray  # (n_wavelets,) number of the tree
     node: np.ndarray  # (n_wavelets,) number of the node in its tree; the root, 0, is never a wavelet
     parent: np.ndarray  # (n_wavelets,) number of the parent node
@@ -38,7 +40,9 @@ class Wavelets:
     log_measure: np.ndarray  # (n_wavelets,) its natural logarithm (volumes underflow)
     n_samples: np.ndarray  # (n_wavelets,) training samples in the node
     coef: np.ndarray  # order 1: (n_wavelets, n_outputs) the jump; order 2: (n_wavelets, 1 + n_features, n_outputs) in the node's orthonormal basis
-    rank: np.ndarray  # (n_wavelets,) order 2: slope directions that were fitted (0 = the mean alone); order 1: 0
+    rank: (
+        np.ndarray
+    )  # (n_wavelets,) order 2: slope directions that were fitted (0 = the mean alone); order 1: 0
     root_mean: np.ndarray  # (n_trees, n_outputs) the roots' means
     tree_weight: np.ndarray  # (n_trees,) factors of the trees in the sum: 1 / n_trees in a forest
     offset: np.ndarray  # (n_outputs,) what a boosted model starts from; 0 in a forest
@@ -86,12 +90,15 @@ def _join(arrays) -> np.ndarray:
 # %% ../../nbs/api/03_wavelets.ipynb #c8bbb782
 def forest_wavelets(
     forest,  # a fitted tree, forest or boosted model (see `trees.SUPPORTED`)
-    X: np.ndarray | None = None,  # (n_samples, n_features) the training samples; for order 2 and the volume only
-    y: np.ndarray | None = None,  # (n_samples,) or (n_samples, n_outputs) the training labels; for order 2 only
+    X: np.ndarray
+    | None = None,  # (n_samples, n_features) the training samples; for order 2 and the volume only
+    y: np.ndarray
+    | None = None,  # (n_samples,) or (n_samples, n_outputs) the training labels; for order 2 only
     *,
     measure: str = "samples",  # "samples": weight fraction of the tree's own sample; "volume": box volume in [0, 1]^n
     order: int = 1,  # 1: constants, 2: affine polynomials
-    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights that it was fitted with; for order 2 only
+    sample_weight: np.ndarray
+    | None = None,  # (n_samples,) the weights that it was fitted with; for order 2 only
 ) -> Wavelets:
     "The geometric wavelets of a forest; raises ValueError or TypeError for what it cannot read."
     if order not in (1, 2):
@@ -107,11 +114,20 @@ def forest_wavelets(
     real = _is_real(np.abs(jump).max(axis=1), deviation)
     (n_features,) = {t.n_features for t in nodes}
     wavelets = Wavelets(
-        tree, node=_join([np.arange(t.n_nodes) for t in nodes]), parent=parent, feature=feature,
-        measure=np.exp(log_measure), log_measure=log_measure, n_samples=_join([t.n_samples for t in nodes]),
-        coef=np.where(real[:, None], jump, 0.0), rank=np.zeros(len(tree), dtype=int),
-        root_mean=np.array([t.value[0] for t in nodes]), tree_weight=np.array([t.weight for t in nodes]),
-        offset=offset, n_trees=len(nodes), n_features=n_features,
+        tree,
+        node=_join([np.arange(t.n_nodes) for t in nodes]),
+        parent=parent,
+        feature=feature,
+        measure=np.exp(log_measure),
+        log_measure=log_measure,
+        n_samples=_join([t.n_samples for t in nodes]),
+        coef=np.where(real[:, None], jump, 0.0),
+        rank=np.zeros(len(tree), dtype=int),
+        root_mean=np.array([t.value[0] for t in nodes]),
+        tree_weight=np.array([t.weight for t in nodes]),
+        offset=offset,
+        n_trees=len(nodes),
+        n_features=n_features,
     )
     return wavelets if order == 1 else _affine_wavelets(wavelets, forest, nodes, X, y, measure, sample_weight)
 
@@ -142,7 +158,9 @@ def tree_bags(
     bags = getattr(forest, "estimators_samples_", None)
     bags = [np.arange(n_samples)] * n_trees if bags is None else list(bags)
     if any(bag.max() >= n_samples for bag in bags):
-        raise ValueError(f"expected the forest's own training samples: it was grown on more rows than the {n_samples} of X")
+        raise ValueError(
+            f"expected the forest's own training samples: it was grown on more rows than the {n_samples} of X"
+        )
     return bags
 
 
@@ -150,7 +168,8 @@ def _affine_wavelets(
     wavelets: Wavelets,  # of order 1
     forest,
     nodes: list[TreeNodes],
-    X, y,  # the training data
+    X,
+    y,  # the training data
     measure: str,
     sample_weight: np.ndarray | None,  # (n_samples,)
 ) -> Wavelets:
@@ -160,7 +179,9 @@ def _affine_wavelets(
     if measure != "samples":
         raise ValueError("order=2 needs measure='samples': its pieces are orthogonal in the sample only")
     if not np.allclose(wavelets.tree_weight, 1 / wavelets.n_trees) or wavelets.offset.any():
-        raise ValueError("order=2 needs a forest, not a boosted model: its trees fit residuals that it does not keep")
+        raise ValueError(
+            "order=2 needs a forest, not a boosted model: its trees fit residuals that it does not keep"
+        )
     X = np.asarray(check_features(X, wavelets.n_features), dtype=float)
     Y, center, spread = label_array(forest, y, len(X)), X.mean(axis=0), X.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
@@ -171,9 +192,18 @@ def _affine_wavelets(
     coef, polynomial = _join([p.coef for p in local]), _join([p.polynomial for p in local])
     deviation = np.abs(Y - Y.mean(axis=0)).max() * np.sqrt(wavelets.measure)
     real = _is_real(np.linalg.norm(coef, axis=(1, 2)), deviation)
-    affine = AffineTerms(polynomial * real[:, None, None], np.array([p.polynomial[0] for p in local]), center, scale)
-    return Wavelets(**{**vars(wavelets), "coef": coef * real[:, None, None], "rank": _join([p.rank for p in local]),
-                       "order": 2, "affine": affine})
+    affine = AffineTerms(
+        polynomial * real[:, None, None], np.array([p.polynomial[0] for p in local]), center, scale
+    )
+    return Wavelets(
+        **{
+            **vars(wavelets),
+            "coef": coef * real[:, None, None],
+            "rank": _join([p.rank for p in local]),
+            "order": 2,
+            "affine": affine,
+        }
+    )
 
 # %% ../../nbs/api/03_wavelets.ipynb #ef1fc19d
 def wavelet_norms(
@@ -203,8 +233,14 @@ def rank_wavelets(
 # %% ../../nbs/api/03_wavelets.ipynb #2653b32a
 def _check_terms(n_terms: int, n_wavelets: int) -> int:
     "The number of terms as an int between 0 and n_wavelets, or a ValueError."
-    if isinstance(n_terms, bool) or not isinstance(n_terms, (int, np.integer)) or not 0 <= n_terms <= n_wavelets:
-        raise ValueError(f"expected n_terms between 0 and {n_wavelets} (the number of wavelets), got {n_terms!r}")
+    if (
+        isinstance(n_terms, bool)
+        or not isinstance(n_terms, (int, np.integer))
+        or not 0 <= n_terms <= n_wavelets
+    ):
+        raise ValueError(
+            f"expected n_terms between 0 and {n_wavelets} (the number of wavelets), got {n_terms!r}"
+        )
     return int(n_terms)
 
 
@@ -223,11 +259,17 @@ def truncated_values(
 ) -> list[np.ndarray]:  # a tree: (n_nodes, n_outputs), or (n_nodes, 1 + n_features, n_outputs) in order 2
     "Every node's root term plus the kept wavelets on the way down to it."
     largest = rank_wavelets(wavelets)[: _check_terms(n_terms, wavelets.n_wavelets)]
-    terms, roots = (wavelets.coef, wavelets.root_mean) if wavelets.order == 1 else (wavelets.affine.polynomial, wavelets.affine.root)
+    terms, roots = (
+        (wavelets.coef, wavelets.root_mean)
+        if wavelets.order == 1
+        else (wavelets.affine.polynomial, wavelets.affine.root)
+    )
     kept = np.zeros_like(terms)
     kept[largest] = terms[largest]
     by_tree = np.split(kept, np.cumsum([t.n_nodes - 1 for t in nodes]))
-    return [sum_from_root(t, np.concatenate([root[None], part])) for t, root, part in zip(nodes, roots, by_tree)]
+    return [
+        sum_from_root(t, np.concatenate([root[None], part])) for t, root, part in zip(nodes, roots, by_tree)
+    ]
 
 # %% ../../nbs/api/03_wavelets.ipynb #6cf24c56
 def affine_basis(
@@ -235,7 +277,9 @@ def affine_basis(
     X: np.ndarray,  # (n_samples, n_features)
 ) -> np.ndarray:  # (n_samples, 1 + n_features) the functions 1, z_1, ..., z_n at the samples
     "What the polynomials of order 2 are written in."
-    return np.concatenate([np.ones((len(X), 1)), (X - wavelets.affine.center) / wavelets.affine.scale], axis=1)
+    return np.concatenate(
+        [np.ones((len(X), 1)), (X - wavelets.affine.center) / wavelets.affine.scale], axis=1
+    )
 
 
 def evaluate(
@@ -298,6 +342,10 @@ def m_term_curve(
     if Y.shape[1] != wavelets.root_mean.shape[1]:
         raise ValueError(f"expected y with {wavelets.root_mean.shape[1]} outputs, got {Y.shape[1]}")
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
-    terms, basis = (wavelets.coef, None) if wavelets.order == 1 else (wavelets.affine.polynomial, affine_basis(wavelets, X))
+    terms, basis = (
+        (wavelets.coef, None)
+        if wavelets.order == 1
+        else (wavelets.affine.polynomial, affine_basis(wavelets, X))
+    )
     weighted = np.einsum("w,w...->w...", wavelets.tree_weight[wavelets.tree], terms)
     return error_curve(nodes, rank_wavelets(wavelets), weighted, X, Y - roots, basis=basis)

@@ -55,7 +55,8 @@ def error_curve(
     residual: np.ndarray,  # (n_samples, n_outputs) labels minus what is there before the first wavelet
     *,
     factor: np.ndarray | None = None,  # (n_samples,) multiplies every wavelet at a sample; default 1
-    takes_part: np.ndarray | None = None,  # (n_samples, n_trees) False: the tree is left out for the sample; default all take part
+    takes_part: np.ndarray
+    | None = None,  # (n_samples, n_trees) False: the tree is left out for the sample; default all take part
     basis: np.ndarray | None = None,  # (n_samples, 1 + n_features) for polynomials
     block: int = 2**16,  # numbers in a block of work
 ) -> np.ndarray:  # (n_wavelets + 1,) entry M: the error with the first M wavelets

@@ -19,7 +19,9 @@ def affine_fit(
     *,
     weight: np.ndarray,  # (n,) weights of the samples as fractions of the whole tree's: they sum to the node's measure
     tolerance: float = 1e-9,  # singular values below this fraction of the largest count as zero
-) -> tuple[np.ndarray, np.ndarray, int]:  # (1 + n_features, n_outputs) polynomial on (1, z); the same shape: coefficients in the orthonormal basis; rank
+) -> tuple[
+    np.ndarray, np.ndarray, int
+]:  # (1 + n_features, n_outputs) polynomial on (1, z); the same shape: coefficients in the orthonormal basis; rank
     "Least-squares affine fit by the SVD of the centred samples."
     n_features, measure, root = Z.shape[1], weight.sum(), np.sqrt(weight)[:, None]
     center, mean = weight @ Z / measure, weight @ R / measure
@@ -39,7 +41,10 @@ def affine_fit(
 @dataclass(frozen=True)
 class LocalPolynomials:
     "The affine increments of one tree's nodes, in z = (x - center) / scale."
-    polynomial: np.ndarray  # (n_nodes, 1 + n_features, n_outputs) coefficients on (1, z); the root's is its whole fit
+
+    polynomial: (
+        np.ndarray
+    )  # (n_nodes, 1 + n_features, n_outputs) coefficients on (1, z); the root's is its whole fit
     coef: np.ndarray  # (n_nodes, 1 + n_features, n_outputs) the same in each node's orthonormal basis
     rank: np.ndarray  # (n_nodes,) slope directions that were fitted: 0 = the mean alone
 
