@@ -1,6 +1,7 @@
 """The site in a real browser: every page, two widths, two themes, no network; and JupyterLab on a workshop notebook."""
 
 import html.parser
+import json
 import os
 import re
 import shutil
@@ -122,28 +123,33 @@ PROBLEMS = r"""theme => {
 }"""
 
 
-ALL_STATES = ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark"), (NARROW, "light"))
-THOROUGHLY = (
-    "index",
-    "workshop/02_classic_ml",
-    "api/08_forest",
-)  # all four; the others wide and light, narrow and dark: that is half the time
+ALL_STATES = {
+    "wide, light": (WIDE, "light"),
+    "narrow, dark": (NARROW, "dark"),
+    "wide, dark": (WIDE, "dark"),
+    "narrow, light": (NARROW, "light"),
+}
+THOROUGHLY = ("index", "workshop/02_classic_ml", "api/08_forest")  # in all four states, in every run
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page(watched, site, page):
-    """A page at both widths and in both themes, opened from the disk."""
-    tab, found = watched.tab, {}
+def page_states():
+    """Each page in each state; what is not quick is left to the full run: there, all; else, every other page narrow and dark."""
+    for number, page in enumerate(PAGES):
+        for state in ALL_STATES:
+            always = page in THOROUGHLY or state == list(ALL_STATES)[number % 2]
+            yield pytest.param(page, state, marks=() if always else pytest.mark.slow, id=f"{page}, {state}")
+
+
+@pytest.mark.parametrize("page, state", page_states())
+def test_page(watched, site, page, state):
+    """A page at a width and in a theme, opened from the disk."""
+    (size, theme), tab = ALL_STATES[state], watched.tab
     watched.wrong.clear()
-    tab.set_viewport_size(WIDE)
+    tab.set_viewport_size(size)
     tab.goto((site / f"{page}.html").as_uri())
-    for size, theme in ALL_STATES if page in THOROUGHLY else ALL_STATES[::2]:
-        tab.set_viewport_size(size)
-        tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-        tab.wait_for_function(READY, polling=100)
-        if problems := tab.evaluate(PROBLEMS, theme):
-            found[f"{size['width']} px, {theme}"] = problems
-    assert found == {} and watched.wrong == []
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    tab.wait_for_function(READY, polling=100)
+    assert tab.evaluate(PROBLEMS, theme) == [] and watched.wrong == []
 
 
 def test_a_phone_and_a_switch(browser, site):
@@ -243,7 +249,14 @@ def test_library_pages_document_their_names(site):
     assert 'class="code-link" href="api/08_forest.html#mfoml_course.forest.WaveletForestRegressor"' in start
 
 
-WORKSHOP = "03_wavelets"  # many figures and formulas, no network to load
+IN_LAB = (
+    "04_wavelets",
+    "05_smoothness",
+)  # many figures and formulas, no network to load; the others in the full run
+WORKSHOP = [
+    pytest.param(path.stem, marks=() if path.stem in IN_LAB else pytest.mark.slow)
+    for path in sorted((ROOT / "nbs" / "workshop").glob("*.ipynb"))
+]
 LAB = [
     sys.executable,
     "-c",
@@ -254,12 +267,12 @@ LAB = [
 ]
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """`mfoml lab` on a copy of one workshop notebook, with settings of its own: the process, its address with token."""
+@pytest.fixture(params=WORKSHOP)
+def lab(request, tmp_path):
+    """`mfoml lab` on a copy of the workshop, with settings of its own: the process, its address with token, a notebook."""
     course = tmp_path / "course"
-    for name in ("settings.ini", "nbs/index.ipynb", f"nbs/workshop/{WORKSHOP}.ipynb"):
-        (course / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(ROOT / "nbs" / "workshop", course / "nbs" / "workshop")
+    for name in ("settings.ini", "nbs/index.ipynb"):
         shutil.copy(ROOT / name, course / name)
     settings = tmp_path / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
@@ -295,7 +308,7 @@ def lab(tmp_path):
             if (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", line))
         )
         threading.Thread(target=server.stderr.read, daemon=True).start()
-        yield server, address, course
+        yield server, address, course / "nbs" / "workshop" / f"{request.param}.ipynb"
     finally:
         server.terminate()
         try:
@@ -312,9 +325,18 @@ DRAWN = """() => [...document.querySelectorAll('.jp-OutputArea-output[data-mime-
     .every(output => output.querySelector('svg.main-svg')?.getBoundingClientRect().width > 100)"""
 
 
+def shown_in(notebook):
+    """How many figures a notebook's outputs hold, and whether its text has formulas."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    figures = sum("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs)
+    return figures, any("$" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def test_a_workshop_notebook_in_jupyterlab(browser, lab):
     """Opened with its token, run from top to bottom: figures and formulas are there, nothing fails, nothing is asked of the outside."""
-    server, address, course = lab
+    server, address, notebook = lab
+    n_figures, has_formulas = shown_in(notebook)
     origin = re.match(r"http://[^/]+/", address)[0]
     with browser.new_context(viewport={"width": 1400, "height": 1000}) as context:
         watched = Watched(context, allowed=(origin, "data:", "blob:"))
@@ -325,7 +347,7 @@ def test_a_workshop_notebook_in_jupyterlab(browser, lab):
                 socket.url.startswith(origin.replace("http", "ws")) or watched.wrong.append(socket.url)
             ),
         )
-        tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{WORKSHOP}.ipynb?", address))
+        tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{notebook.name}?", address))
         tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
         tab.wait_for_selector(
             "text=/\\| Idle$/"
@@ -340,7 +362,9 @@ def test_a_workshop_notebook_in_jupyterlab(browser, lab):
             tab.locator(selector).count()
             for selector in (".jp-Notebook svg.main-svg", ".jp-Notebook mjx-container")
         )
-        assert figures >= 5 and formulas >= 10 and tab.locator("mjx-merror").count() == 0
+        assert (
+            figures >= n_figures and bool(formulas) >= has_formulas and tab.locator("mjx-merror").count() == 0
+        )
         errors = tab.locator(
             "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
         )

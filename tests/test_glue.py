@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from mfoml_course.training import read_records
 
 COMMAND = [
@@ -20,6 +22,7 @@ COMMAND = [
 ]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(tmp_path):
     command = [*COMMAND, "--epochs", "3", "--out", str(tmp_path / "run")]
     records, checkpoint = tmp_path / "run" / "records.jsonl", tmp_path / "run" / "last.pt"

@@ -205,6 +205,7 @@ def n_lines(file):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which this system lacks")
+@pytest.mark.slow
 def test_the_lectures_commands_survive_a_kill(tmp_path):
     from mfoml_course.training import read_records
 

@@ -132,8 +132,9 @@ def workshop(names, budget, out):
 
 # %% ../../nbs/api/40_course/cli.ipynb #55840199
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.option("--full", is_flag=True, help="Also what takes long: half an hour instead of five minutes.")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
-def test(pytest_args):
+def test(full, pytest_args):
     """Test every notebook and the files in tests/, offline.
 
     Arguments are passed on to pytest. Nothing is written into the checkout.
@@ -141,12 +142,13 @@ def test(pytest_args):
     \b
     Examples:
       mfoml test
+      mfoml test --full
       mfoml test nbs/api/03_wavelets.ipynb
       mfoml test -k export -n0
     """
     from mfoml_course.course.testing import run_tests
 
-    sys.exit(run_tests(find_course(), pytest_args))
+    sys.exit(run_tests(find_course(), pytest_args, full=full))
 
 # %% ../../nbs/api/40_course/cli.ipynb #73d9d6fc
 def check_port(port, command):
