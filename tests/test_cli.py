@@ -159,7 +159,7 @@ def test_a_broken_notebook_file_is_told(make_course):
 
 @pytest.mark.parametrize("statuses, code", [(["ok", "warn"], 0), (["ok", "fail", "warn"], 1)])
 def test_the_doctor_fails_only_for_what_breaks(monkeypatch, statuses, code):
-    from mfoml_course import doctor
+    from mfoml_course.course import doctor
     from mfoml_course.course.cli import main
 
     findings = [
