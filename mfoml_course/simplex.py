@@ -12,7 +12,7 @@ import numpy as np
 def simplex_vertices(
     n_classes: int,  # L, at least 2
 ) -> np.ndarray:  # (L, L-1), one vertex a row
-    "The vertices of the regular simplex around the origin: unit vectors with pairwise inner product -1/(L-1)."
+    """The vertices of the regular simplex around the origin: unit vectors with pairwise inner product -1/(L-1)."""
     if isinstance(n_classes, bool) or not isinstance(n_classes, (int, np.integer)):
         raise TypeError(f"expected n_classes to be a whole number, got {n_classes!r}")
     if n_classes < 2:
@@ -28,7 +28,7 @@ def encode_labels(
     y,  # (n_samples,) labels: numbers or strings
     classes,  # (L,) the distinct labels, in the order of the vertices
 ) -> np.ndarray:  # (n_samples, L-1)
-    "Each label's vertex of the regular simplex. Raises ValueError on a label that is not in `classes`."
+    """Each label's vertex of the regular simplex. Raises ValueError on a label that is not in `classes`."""
     y, classes = np.asarray(y), np.asarray(classes)
     if y.ndim != 1:
         raise ValueError(f"expected y of shape (n_samples,), got {y.shape}: one label a sample")
@@ -50,7 +50,7 @@ def encode_labels(
 def simplex_probabilities(
     Y_hat,  # (n_samples, L-1) points in or near the simplex
 ) -> np.ndarray:  # (n_samples, L) rows are >= 0 and sum to 1
-    "Class probabilities of points of the simplex: p_c = (1 + (L-1) <Y_hat, v_c>)/L, cut at 0 and rescaled to sum to 1."
+    """Class probabilities of points of the simplex: p_c = (1 + (L-1) <Y_hat, v_c>)/L, cut at 0 and rescaled to sum to 1."""
     Y_hat = np.asarray(Y_hat, dtype=float)
     if Y_hat.ndim != 2 or Y_hat.shape[1] == 0:
         hint = ": for two classes use Y_hat.reshape(-1, 1)" if Y_hat.ndim == 1 else ""

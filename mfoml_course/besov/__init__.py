@@ -24,7 +24,7 @@ from mfoml_course.wavelets import (
 # %% ../../nbs/api/06_besov.ipynb #8382bd2f
 @dataclass(frozen=True)
 class SmoothnessIndex:
-    "A measured critical Besov index."
+    """A measured critical Besov index."""
 
     alpha: float  # alpha*; inf or nan where saturated, -1/2 for pure noise
     tau: float  # tau* = 1/(alpha + 1/2)
@@ -42,7 +42,7 @@ MIN_WAVELETS = 50  # non-zero wavelets a tree below which no law is fitted
 
 
 def _tau_of(alpha):  # float -> float
-    "1/(alpha + 1/2): inf at -1/2, 0 at inf."
+    """1/(alpha + 1/2): inf at -1/2, 0 at inf."""
     if np.isnan(alpha):
         return np.nan
     return np.inf if alpha <= -0.5 else 0.0 if np.isinf(alpha) else 1 / (alpha + 0.5)
@@ -54,7 +54,7 @@ def tau_angles(
     *,
     n_trees: int,
 ) -> np.ndarray:  # (n_taus,) degrees above -90
-    "Angle of the derivative of N_tau, measured from the vertical, norms scaled to unit energy a tree."
+    """Angle of the derivative of N_tau, measured from the vertical, norms scaled to unit energy a tree."""
     taus = np.asarray(taus)
     if taus.ndim != 1 or not len(taus) or not ((taus > 0) & (taus < 2)).all():
         raise ValueError("expected taus as a list of numbers strictly between 0 and p = 2")
@@ -73,7 +73,7 @@ def angle_tau(
     eps_low: float = 0.1,  # degrees
     eps_high: float = 0.4,  # degrees
 ) -> float:  # tau*
-    "The lecture's tau*: mean of the tau whose angle lies in [eps_low, eps_high] above the vertical."
+    """The lecture's tau*: mean of the tau whose angle lies in [eps_low, eps_high] above the vertical."""
     if not 0 <= eps_low < eps_high:
         raise ValueError(f"expected 0 <= eps_low < eps_high in degrees, got {eps_low} and {eps_high}")
     taus = np.arange(1, 401) * 2 / 401 if taus is None else np.asarray(taus, dtype=float)
@@ -89,7 +89,7 @@ def angle_tau(
 
 # %% ../../nbs/api/06_besov.ipynb #0cd8cbca
 def _stopped_early(wavelets):  # Wavelets -> bool
-    "Whether most trees have a large leaf above their deepest level: growth ended there by itself."
+    """Whether most trees have a large leaf above their deepest level: growth ended there by itself."""
     leaf = ~np.isin(
         wavelets.tree + 1j * wavelets.node, wavelets.tree + 1j * wavelets.parent
     )  # (tree, node) as one number
@@ -102,7 +102,7 @@ def _stopped_early(wavelets):  # Wavelets -> bool
 
 
 def _saturation(wavelets, pairs, n_nonzero, residual):  # -> (alpha, reason) or None
-    "The verdict on a forest with too few wavelets."
+    """The verdict on a forest with too few wavelets."""
     if n_nonzero >= MIN_WAVELETS:
         return None
     few = f"{n_nonzero:.3g} non-zero wavelets a tree, fewer than {MIN_WAVELETS}: "
@@ -113,7 +113,7 @@ def _saturation(wavelets, pairs, n_nonzero, residual):  # -> (alpha, reason) or 
 
 # %% ../../nbs/api/06_besov.ipynb #915633df
 def _three(pairs, cutoff, leaves):  # -> dict of the three estimates, Window
-    "tail, zipf and scale on the complete window, noise cut off if asked."
+    """tail, zipf and scale on the complete window, noise cut off if asked."""
     cut = cut_noise if cutoff else (lambda window: window)
     by_size = cut(complete_window(pairs, leaves=3 if leaves is None else leaves))
     by_scale = cut(complete_window(pairs, leaves=4 if leaves is None else leaves))
@@ -124,7 +124,7 @@ def _three(pairs, cutoff, leaves):  # -> dict of the three estimates, Window
 
 
 def _reason(window):  # Window -> str
-    "What to know about the answer; empty when all is well."
+    """What to know about the answer; empty when all is well."""
     if window.pure_noise:
         return "the norms do not decay with scale: pure noise as far as this sample shows"
     if window.noisy and window.crossover < 5:
@@ -143,7 +143,7 @@ def smoothness_index(
     alpha: float = 1.0,  # the fixed index of method "norms"
     **angle,  # taus, eps_low, eps_high of method "angle"
 ) -> SmoothnessIndex:
-    "The critical Besov index alpha* of the function behind a forest (p = 2)."
+    """The critical Besov index alpha* of the function behind a forest (p = 2)."""
     if method not in METHODS:
         raise ValueError(f"expected method in {METHODS}, got {method!r}")
     if angle and method != "angle":
@@ -171,14 +171,14 @@ def smoothness_index(
 
 
 def _index(alpha, method, saturated=False, low=np.nan, high=np.nan, **details):
-    "A SmoothnessIndex with its tau."
+    """A SmoothnessIndex with its tau."""
     return SmoothnessIndex(
         float(alpha), float(_tau_of(alpha)), float(low), float(high), method, saturated, details
     )
 
 
 def _fixed_index(norms, n_trees, alpha):
-    "N_tau at the tau of a fixed alpha: Index vs. Norms in the lecture."
+    """N_tau at the tau of a fixed alpha: Index vs. Norms in the lecture."""
     if not alpha > -0.5:
         raise ValueError(f"expected alpha > -1/2, got {alpha}")
     tau = _tau_of(alpha)
@@ -190,7 +190,7 @@ FLOOR = 0.04  # uncertainty of a slope an octave that no refit shows
 
 
 def _refit(forest, X, y, rng):  # -> a fitted clone on a random half
-    "The same forest grown on half of the samples, drawn without replacement."
+    """The same forest grown on half of the samples, drawn without replacement."""
     from sklearn.base import clone
 
     half = rng.choice(len(X), len(X) // 2, replace=False)
@@ -201,7 +201,7 @@ def _refit(forest, X, y, rng):  # -> a fitted clone on a random half
 
 
 def _wavelets_of(forest):  # -> Wavelets
-    "The forest's own wavelets if it keeps them."
+    """The forest's own wavelets if it keeps them."""
     own = getattr(forest, "wavelets_", None)
     return forest_wavelets(forest) if own is None else own
 
@@ -212,7 +212,7 @@ def unexplained_fraction(
     X: np.ndarray,  # (n_samples, n_features) the training samples
     Y: np.ndarray,  # (n_samples, n_outputs) the training labels, classes as vertices of the simplex
 ) -> float:  # in [0, 1]; 0 for constant labels
-    "Mean over the trees of the residual of their own bag, as a fraction of its variance."
+    """Mean over the trees of the residual of their own bag, as a fraction of its variance."""
     explained = np.bincount(wavelets.tree, wavelet_norms(wavelets) ** 2, wavelets.n_trees)
     basis, left = affine_basis(wavelets, X) if wavelets.order == 2 else None, []
     for number, bag in enumerate(bags):
@@ -228,7 +228,7 @@ def unexplained_variance(
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) their labels
     wavelets: Wavelets,  # of that forest
 ) -> float:  # in [0, 1]
-    "The unexplained fraction of a forest's own training labels."
+    """The unexplained fraction of a forest's own training labels."""
     return unexplained_fraction(
         wavelets,
         tree_bags(forest, len(X), wavelets.n_trees),
@@ -238,7 +238,7 @@ def unexplained_variance(
 
 # %% ../../nbs/api/06_besov.ipynb #bd681cd4
 def _normal_quantile(q):  # float -> float
-    "Inverse of the standard normal distribution."
+    """Inverse of the standard normal distribution."""
     from statistics import NormalDist
 
     return NormalDist().inv_cdf(q)
@@ -255,7 +255,7 @@ def smoothness_interval(
     random_state=None,  # seed or numpy Generator
     **options,  # cutoff and leaves of `smoothness_index`
 ) -> SmoothnessIndex:
-    "The index with an interval from refits on halves of the data, widened by the spread of the estimators."
+    """The index with an interval from refits on halves of the data, widened by the spread of the estimators."""
     X, y = np.asarray(X), np.asarray(y)
     _check_interval(X, y, confidence, method, n_refits)
     wavelets, rng = _wavelets_of(forest), np.random.default_rng(random_state)
@@ -283,7 +283,7 @@ def smoothness_interval(
 
 
 def _half_alpha(forest, method, options):  # -> float
-    "Index of a refit; nan if it cannot be had."
+    """Index of a refit; nan if it cannot be had."""
     try:
         return smoothness_index(_wavelets_of(forest), method=method, **options).alpha
     except ValueError:
@@ -291,7 +291,7 @@ def _half_alpha(forest, method, options):  # -> float
 
 
 def _check_interval(X, y, confidence, method, n_refits):
-    "Named errors of `smoothness_interval`."
+    """Named errors of `smoothness_interval`."""
     if X.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got {X.shape}")
     if len(X) != len(y):

@@ -17,7 +17,7 @@ SHORT = 8  # but no more than one in so many
 
 
 def _first_rank(window):  # -> float
-    "How many of the largest complete norms are left out."
+    """How many of the largest complete norms are left out."""
     return min(FIRST_RANK * window.pairs.n_trees, len(window.by_size) / SHORT)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #b9d2a697
@@ -28,7 +28,7 @@ EQUAL = 1e-9  # norms whose logarithms lie nearer to their mean than this are eq
 def zipf_index(
     window: Window,  # norms of complete size
 ) -> float:  # alpha; -1/2 for equal norms, nan for fewer than three
-    "Index from the sorted norms: regression of log rank on log norm, all ranks alike."
+    """Index from the sorted norms: regression of log rank on log norm, all ranks alike."""
     start = int(_first_rank(window))
     log_norm = window.by_size[start:]
     if len(log_norm) < FEWEST_RANKS:
@@ -42,7 +42,7 @@ def zipf_index(
 
 # %% ../../nbs/api/06_besov/decay.ipynb #c4513b61
 def _tail_misfit(log_energy, rank, n_ranks, weight, alpha):  # (n,), (n,), float, (n,), (k,) -> (k,)
-    "Weighted variance of log energy minus log of the truncated power sum."
+    """Weighted variance of log energy minus log of the truncated power sum."""
     from scipy.special import exprel  # (e^x - 1)/x
 
     span, a = np.log((n_ranks + 0.5) / (rank + 0.5)), alpha[:, None]
@@ -57,7 +57,7 @@ PASSES, POINTS = 5, 15  # times that the grid is refined around its best point, 
 
 
 def _lowest(f, x):  # vectorised function, (n,) ascending -> float
-    "Where f is smallest: on a grid, which is then refined between the neighbours of its best point."
+    """Where f is smallest: on a grid, which is then refined between the neighbours of its best point."""
     for _ in range(PASSES):
         best = int(np.argmin(f(x)))
         x = np.linspace(x[max(best - 1, 0)], x[min(best + 1, len(x) - 1)], POINTS)
@@ -73,7 +73,7 @@ TIE = 1e-7  # logarithms of norms nearer than this are tied
 def tail_index(
     window: Window,  # norms of complete size
 ) -> float:  # alpha in (-1/2, 6); -1/2 where all is tied, nan for fewer than eight norms
-    "Index from the energy beyond the M-th norm, corrected for the finite number of norms."
+    """Index from the energy beyond the M-th norm, corrected for the finite number of norms."""
     log_norm, n_trees = window.by_size, window.pairs.n_trees
     n_norms = len(log_norm)
     if n_norms < FEWEST_NORMS:
@@ -97,7 +97,7 @@ def scale_growth(
     window: Window,  # scales that are complete
     taus: np.ndarray,  # (n_taus,) above 0
 ) -> np.ndarray:  # (n_taus,) kappa; nan where fewer than two octaves are left
-    "Slope over scale of log2 of the sum of d^tau per octave."
+    """Slope over scale of log2 of the sum of d^tau per octave."""
     pairs = window.pairs
     bins, n_bins = scale_bins(pairs.scale, window.end), scale_bins(np.float64(COARSEST), window.end)
     inside = bins >= 0
@@ -110,7 +110,7 @@ def scale_growth(
 
 
 def _weighted_growth(bins, terms, n_trees):  # (n,) integers, finest 0; (n,) d^tau; int -> float
-    "Slope of log2 of the octaves' sums, towards fine scales."
+    """Slope of log2 of the octaves' sums, towards fine scales."""
     total, square = np.bincount(bins, terms), np.bincount(bins, terms**2)
     used = square > 0
     total, square = total[used], square[used]
@@ -125,7 +125,7 @@ TENTHS = 4  # times that the interval in which the growth ends is divided by 10
 
 
 def _end_of_growth(growth, taus):  # vectorised function, (n_taus,) ascending -> alpha
-    "Index from the first tau at which a function is no longer positive; nan if it is nan anywhere."
+    """Index from the first tau at which a function is no longer positive; nan if it is nan anywhere."""
     slope = growth(taus)
     if np.isnan(slope).any():
         return np.nan
@@ -144,5 +144,5 @@ def _end_of_growth(growth, taus):  # vectorised function, (n_taus,) ascending ->
 def scale_index(
     window: Window,  # scales that are complete
 ) -> float:  # alpha; inf if no sum grows, -1/2 if every sum does, nan for fewer than two octaves
-    "Index from the first tau at which the sums stop growing with scale."
+    """Index from the first tau at which the sums stop growing with scale."""
     return _end_of_growth(lambda taus: scale_growth(window, taus), TAUS)

@@ -16,7 +16,7 @@ from ..wavelets import Wavelets, wavelet_norms
 # %% ../../nbs/api/06_besov/pairs.ipynb #a53b7a66
 @dataclass(frozen=True)
 class SiblingPairs:
-    "The non-zero sibling pairs of a forest: one entry a split."
+    """The non-zero sibling pairs of a forest: one entry a split."""
 
     log_norm: np.ndarray  # (n_pairs,) natural logarithm of d
     scale: np.ndarray  # (n_pairs,) l = -log2 of the effective measure
@@ -31,7 +31,7 @@ class SiblingPairs:
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #f7bd2b11
 def _siblings(tree, parent):  # (n_wavelets,) each -> (n_pairs, 2)
-    "The rows of the two children of each split, by tree and parent."
+    """The rows of the two children of each split, by tree and parent."""
     family = tree + 1j * parent
     rows = np.argsort(family)
     if not np.array_equal(family[rows[::2]], family[rows[1::2]]):
@@ -44,7 +44,7 @@ def parent_depths(
     node: np.ndarray,  # (n_wavelets,)
     parent: np.ndarray,  # (n_wavelets,)
 ) -> np.ndarray:  # (n_wavelets,) splits between the root and the node's parent
-    "How deep each node's parent lies, by walking down all trees at once."
+    """How deep each node's parent lies, by walking down all trees at once."""
     own, above = tree + 1j * node, tree + 1j * parent
     below_root = np.isin(above, own)  # the parent is not a root
     order = np.argsort(own)
@@ -60,7 +60,7 @@ ROUNDING = 1e-12  # a pair at most this large, as a fraction of the largest wave
 
 
 def _check_norms(norms):  # (n_wavelets,)
-    "ValueError where there is no pair to be had."
+    """ValueError where there is no pair to be had."""
     if not len(norms):
         raise ValueError("expected at least one wavelet, got none: no tree of the forest has split")
     if not np.isfinite(norms).all():
@@ -72,7 +72,7 @@ def _check_norms(norms):  # (n_wavelets,)
 def sibling_pairs(
     wavelets: Wavelets,  # of any forest, order 1 or 2
 ) -> SiblingPairs:
-    "All pairs with a norm above rounding; raises ValueError where there is none."
+    """All pairs with a norm above rounding; raises ValueError where there is none."""
     norms = wavelet_norms(wavelets)
     _check_norms(norms)
     rows = _siblings(wavelets.tree, wavelets.parent)
@@ -101,7 +101,7 @@ def scale_bins(
     scale: np.ndarray,  # (n_pairs,)
     finest: float,  # upper edge of bin 0
 ) -> np.ndarray:  # (n_pairs,) integers; bin b holds scales in (finest - b - 1, finest - b]
-    "Bins one octave wide, numbered from the finest; negative beyond it."
+    """Bins one octave wide, numbered from the finest; negative beyond it."""
     return np.floor(finest - scale + TOUCH).astype(int)
 
 
@@ -109,7 +109,7 @@ def lower_quantile(
     values: np.ndarray,  # (n,)
     q: float = 0.5,  # in [0, 1]
 ) -> float:  # one of the values, so repeating them all changes nothing
-    "The smallest value with at least a fraction q of all at or below it."
+    """The smallest value with at least a fraction q of all at or below it."""
     return float(np.quantile(values, q, method="inverted_cdf"))
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #36ad2ae1
@@ -125,7 +125,7 @@ def leaf_scale(
     *,
     leaves: float,  # a pair needs this many times the smallest node's samples, and never fewer than 5 a leaf
 ) -> float:
-    "The scale at which nodes come close to the leaf size; beyond all scales if the samples say nothing."
+    """The scale at which nodes come close to the leaf size; beyond all scales if the samples say nothing."""
     n_min = leaves * max(pairs.n_leaf, SMALLEST_LEAF)
     if not leaves or (pairs.n_samples >= n_min).mean() < FEW_LARGE:
         return pairs.scale.max() + STEP
@@ -134,7 +134,7 @@ def leaf_scale(
 
 
 def _hidden_by_depth(pairs, edge):  # SiblingPairs, float -> float
-    "Measure, summed over trees, of cells whose pairs up to this scale a limit of depth has hidden."
+    """Measure, summed over trees, of cells whose pairs up to this scale a limit of depth has hidden."""
     last = pairs.depth == pairs.depth.max()
     if last.mean() <= GROWN_OUT:
         return 0.0
@@ -146,7 +146,7 @@ def finest_scale(
     *,
     leaves: float,  # see `leaf_scale`
 ) -> float:
-    "The finest scale on which the leaf size or a limit of depth hides at most a third of the pairs."
+    """The finest scale on which the leaf size or a limit of depth hides at most a third of the pairs."""
     edge, cells = leaf_scale(pairs, leaves=leaves), 2.0**-pairs.scale
     while edge - STEP > ALWAYS_SHOWN:
         shown = cells[scale_bins(pairs.scale, edge) == 0].sum()
@@ -158,7 +158,7 @@ def finest_scale(
 # %% ../../nbs/api/06_besov/pairs.ipynb #447576d1
 @dataclass(frozen=True)
 class Window:
-    "The part of the pairs that an estimate may use."
+    """The part of the pairs that an estimate may use."""
 
     pairs: SiblingPairs
     finest: float  # finest complete scale
@@ -170,22 +170,22 @@ class Window:
 
     @property
     def end(self) -> float:
-        "Finest scale that is complete and above the noise."
+        """Finest scale that is complete and above the noise."""
         return min(self.finest, self.crossover)
 
     @property
     def grown(self) -> float:
-        "Finest scale that the trees have reached."
+        """Finest scale that the trees have reached."""
         return max(self.finest, self.reach)
 
     @property
     def by_scale(self) -> np.ndarray:  # (n_pairs,) bool
-        "Pairs of complete scales, above the noise."
+        """Pairs of complete scales, above the noise."""
         return scale_bins(self.pairs.scale, self.end) >= 0
 
     @property
     def by_size(self) -> np.ndarray:  # (n,) logarithms of the complete norms, largest first
-        "Norms of complete size."
+        """Norms of complete size."""
         return np.sort(self.pairs.log_norm[self.pairs.log_norm >= self.floor])[::-1]
 
 
@@ -194,7 +194,7 @@ def complete_window(
     *,
     leaves: float = 3,  # see `finest_scale`
 ) -> Window:
-    "Scales and sizes that the sample shows nearly completely."
+    """Scales and sizes that the sample shows nearly completely."""
     finest = finest_scale(pairs, leaves=leaves)
     bins = scale_bins(pairs.scale, finest)
     floor = lower_quantile(pairs.log_norm[bins == bins[bins >= 0].min()]) - TOUCH
@@ -206,7 +206,7 @@ def scale_medians(
 ) -> tuple[
     np.ndarray, np.ndarray, np.ndarray
 ]:  # energy, count a tree, cover: (n_bins,) each, finest first, nan where empty
-    "log2 of the median d^2 of each octave, the number of its pairs and the measure they cover (with what depth hides)."
+    """log2 of the median d^2 of each octave, the number of its pairs and the measure they cover (with what depth hides)."""
     pairs = window.pairs
     bins = scale_bins(pairs.scale, window.grown)
     inside = bins >= 0
@@ -232,7 +232,7 @@ def noise_energy(
     count: np.ndarray,  # (n_bins,) pairs a tree
     cover: np.ndarray,  # (n_bins,) measure they cover
 ) -> float | None:  # log2 of the energy of noise; None where none is seen
-    "The level at which the median energy stops falling."
+    """The level at which the median energy stops falling."""
     used = np.flatnonzero(count >= ENOUGH)
     if len(used) < OCTAVES or cover[used[0]] < COVERED:
         return None
@@ -258,7 +258,7 @@ def cut_noise(
     *,
     factor: float = 6,  # pairs below this many times the noise's median energy are not trusted
 ) -> Window:
-    "The window without what noise has spoiled; the same window where there is no noise."
+    """The window without what noise has spoiled; the same window where there is no noise."""
     energy, count, cover = scale_medians(window)
     noise = noise_energy(energy, count, cover)
     if noise is None:

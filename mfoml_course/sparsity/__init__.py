@@ -17,7 +17,7 @@ from ..wavelets import label_array
 def _log_norms(
     norms,  # (n_wavelets,)
 ) -> np.ndarray:  # (n_nonzero,)
-    "Logarithms of the non-zero norms."
+    """Logarithms of the non-zero norms."""
     norms = np.asarray(norms, dtype=float)
     if norms.ndim != 1 or norms.size == 0:
         raise ValueError(
@@ -35,7 +35,7 @@ def _tau_and_trees(
     tau,  # scalar or array
     n_trees,  # J
 ) -> tuple[np.ndarray, int]:
-    "tau as an array of floats, n_trees as an int."
+    """tau as an array of floats, n_trees as an int."""
     tau = np.asarray(tau, dtype=float)
     wrong = ~(np.isfinite(tau) & (tau > 0))
     if wrong.any():
@@ -52,7 +52,7 @@ def _log_sum_and_entropy(
     log_norms,  # (n_nonzero,), at least one
     tau,  # (n_tau,)
 ) -> tuple[np.ndarray, np.ndarray]:  # (n_tau,) each
-    "log sum of (norm / largest norm)^tau, and log of the entropy of its weights."
+    """log sum of (norm / largest norm)^tau, and log of the entropy of its weights."""
     distance = np.sort(log_norms - log_norms.max())[-2::-1]  # of all but the largest, nearest first
     log_sum, log_entropy = np.zeros(tau.size), np.full(tau.size, -np.inf)
     if distance.size == 0:
@@ -76,7 +76,7 @@ def _log_sparsity_and_entropy(
     tau,  # scalar or array, above 0
     n_trees,  # J
 ) -> tuple[np.ndarray | float, np.ndarray | float]:  # shape of tau, each
-    "log N_tau and log H(w); both -inf if all norms are zero."
+    """log N_tau and log H(w); both -inf if all norms are zero."""
     log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
     if log_norms.size == 0:
         return (np.full(tau.shape, -np.inf)[()],) * 2
@@ -90,7 +90,7 @@ def log_sparsity(
     *,
     n_trees,  # J
 ) -> np.ndarray | float:  # shape of tau
-    "log N_tau(f,F), finite; -inf if all norms are zero. Raises ValueError for bad norms, tau or n_trees."
+    """log N_tau(f,F), finite; -inf if all norms are zero. Raises ValueError for bad norms, tau or n_trees."""
     return _log_sparsity_and_entropy(norms, tau, n_trees)[0]
 
 
@@ -100,7 +100,7 @@ def sparsity(
     *,
     n_trees,  # J
 ) -> np.ndarray | float:  # shape of tau
-    "N_tau(f,F) of the lecture; inf where it overflows, 0 if all norms are zero."
+    """N_tau(f,F) of the lecture; inf where it overflows, 0 if all norms are zero."""
     with np.errstate(over="ignore"):
         return np.exp(log_sparsity(norms, tau, n_trees=n_trees))
 
@@ -111,7 +111,7 @@ def log_sparsity_slope(
     *,
     n_trees,  # J
 ) -> np.ndarray | float:  # shape of tau
-    "log(-dN_tau/dtau) = log N + log H(w) - 2 log tau; -inf for at most one non-zero norm."
+    """log(-dN_tau/dtau) = log N + log H(w) - 2 log tau; -inf for at most one non-zero norm."""
     log_sum, log_entropy = _log_sparsity_and_entropy(norms, tau, n_trees)
     return log_sum + log_entropy - 2 * np.log(np.asarray(tau, dtype=float))
 
@@ -122,7 +122,7 @@ def sparsity_derivative(
     *,
     n_trees,  # J
 ) -> np.ndarray | float:  # shape of tau
-    "dN_tau/dtau = -N H(w)/tau^2, exact; -inf where it overflows, 0 for at most one non-zero norm."
+    """dN_tau/dtau = -N H(w)/tau^2, exact; -inf where it overflows, 0 for at most one non-zero norm."""
     with np.errstate(over="ignore"):
         return 0.0 - np.exp(log_sparsity_slope(norms, tau, n_trees=n_trees))
 
@@ -130,7 +130,7 @@ def sparsity_derivative(
 def _nodes_of(
     forest,  # fitted forest or tree, TreeNodes, or a list of TreeNodes
 ) -> list[TreeNodes]:
-    "The trees as a list of TreeNodes."
+    """The trees as a list of TreeNodes."""
     if isinstance(forest, TreeNodes):
         return [forest]
     if isinstance(forest, (list, tuple)) and forest and all(isinstance(nodes, TreeNodes) for nodes in forest):

@@ -17,7 +17,7 @@ def _edge_minimum(
     r,  # (n_samples,), residuals
     d,  # (n_samples,), how fast each residual falls along the edge
 ) -> int:
-    "Index of the sample at which sum |r - t d| is least: the weighted median of r/d."
+    """Index of the sample at which sum |r - t d| is least: the weighted median of r/d."""
     live = np.flatnonzero(np.abs(d) > 1e-12 * np.abs(d).max())
     order = live[np.argsort(r[live] / d[live], kind="stable")]
     weight = np.cumsum(np.abs(d[order]))
@@ -79,7 +79,7 @@ def _median_residuals(
     starts,  # (n_groups,), first row of each node
     counts,  # (n_groups,)
 ) -> np.ndarray:  # (n_samples, n_outputs)
-    "Distance of y from the median of its node, coordinate by coordinate."
+    """Distance of y from the median of its node, coordinate by coordinate."""
     group = np.repeat(np.arange(len(counts)), counts)
     residuals = np.empty_like(y)
     for k in range(y.shape[1]):
@@ -95,7 +95,7 @@ def _affine_residuals(
     starts,  # (n_groups,)
     counts,  # (n_groups,)
 ) -> np.ndarray:  # (n_samples, n_outputs)
-    "Residuals of the L1-best affine function of each node."
+    """Residuals of the L1-best affine function of each node."""
     residuals = np.zeros_like(y)
     for start, count in zip(starts, counts):
         rows = slice(start, start + count)
@@ -115,7 +115,7 @@ def _centred(
 ) -> tuple[
     np.ndarray, float
 ]:  # (n_samples, n_outputs) centred, longest row 1; and the length of the longest row
-    "y as an array of finite numbers, centred and scaled."
+    """y as an array of finite numbers, centred and scaled."""
     y = np.asarray(y, dtype=float)
     if n_samples == 0:
         raise ValueError("expected at least one sample, got X without rows")

@@ -14,7 +14,7 @@ import numpy as np
 # %% ../../nbs/api/02_trees/formats.ipynb #bcbdf41c
 @dataclass(frozen=True)
 class StoredTree:
-    "One tree of a boosted model, as its library stored it, in parallel arrays over the nodes."
+    """One tree of a boosted model, as its library stored it, in parallel arrays over the nodes."""
 
     left: np.ndarray  # (n_nodes,) index of the left child, -1 at a leaf
     right: np.ndarray  # (n_nodes,) index of the right child, -1 at a leaf
@@ -23,21 +23,23 @@ class StoredTree:
     leaf_value: np.ndarray  # (n_nodes,) what a leaf adds to the raw prediction; nan at inner nodes
     cover: np.ndarray  # (n_nodes,) weight (XGBoost: sum of hessians) or number (LightGBM) of training samples
     output: int  # the coordinate of the raw prediction that this tree adds to
-    weight: float = 1.0  # factor in the sum (learning rates are in leaf_value already)
+    weight: float = (
+        1.0  # factor in the sum (XGBoost and LightGBM have their learning rates in leaf_value already)
+    )
 
-# %% ../../nbs/api/02_trees/formats.ipynb #c0a79b69
+
 @dataclass(frozen=True)
 class StoredModel:
-    "A boosted model: raw prediction = offset + sum of its trees."
+    """A boosted model: raw prediction = offset + sum of its trees."""
 
     trees: list[StoredTree]
     offset: np.ndarray  # (n_outputs,) the prediction before the first tree
-    n_features: int
+    n_features: int  # columns of X
     single: bool  # True where the library compares in 32-bit floats
 
 # %% ../../nbs/api/02_trees/formats.ipynb #771e2f93
 def _reject(found: bool, what: str, instead: str):
-    "Refuse a model that `StoredTree` cannot hold."
+    """Refuse a model that `StoredTree` cannot hold."""
     if found:
         raise ValueError(f"models with {what} are not supported: {instead}")
 
@@ -47,7 +49,7 @@ def _xgboost_tree(
     output: int,  # the coordinate it adds to
     weight: float,  # DART's factor, else 1
 ) -> StoredTree:
-    "One tree of XGBoost's JSON."
+    """One tree of XGBoost's JSON."""
     _reject(any(tree["split_type"]), "categorical splits", "encode the categories as numbers and fit again")
     left = np.array(tree["left_children"])
     is_leaf = left == -1
@@ -65,7 +67,8 @@ def _xgboost_tree(
     )
 
 # %% ../../nbs/api/02_trees/formats.ipynb #0c0d71d3
-def _logit(p):
+def _logit(p: np.ndarray) -> np.ndarray:
+    """The logarithm of the odds."""
     return np.log(p / (1 - p))
 
 
@@ -84,48 +87,55 @@ def _xgboost_offset(
     learner: dict,  # the model's "learner"
     n_outputs: int,  # coordinates of the raw prediction
 ) -> np.ndarray:  # (n_outputs,)
-    "The raw prediction before the first tree."
-    score = np.array(learner["learner_model_param"]["base_score"].strip("[]").split(","), dtype=np.float32)
+    """The raw prediction before the first tree."""
+    stored = learner["learner_model_param"]["base_score"].strip("[]").split(",")
+    score = np.array(stored, dtype=np.float32).astype(np.float64)
     link = _LINKS.get(learner["objective"]["name"], np.asarray)
-    return np.broadcast_to(link(score.astype(np.float64)), (n_outputs,)).copy()
+    return np.broadcast_to(link(score), (n_outputs,)).copy()
 
 # %% ../../nbs/api/02_trees/formats.ipynb #ff1da8e3
 def _n_iterations(
     model,  # an XGBoost scikit-learn estimator or Booster
 ) -> int | None:  # None: all of them
-    "How many iterations the model's own `predict` uses."
+    """How many iterations the model's own `predict` uses."""
     best = getattr(model, "best_iteration", None) if hasattr(model, "get_booster") else None
     return None if best is None else best + 1
+
+
+def _xgboost_forest(
+    boosting: dict,  # the learner's "gradient_booster"
+) -> dict:  # its "trees", the "tree_info" (the outputs that they add to) and the "iteration_indptr"
+    """XGBoost's trees as JSON, if they are of a kind that can be read."""
+    _reject(boosting["name"] == "gblinear", "booster='gblinear'", "it has no trees; use gbtree or dart")
+    gbtree = boosting.get("gbtree", boosting)["model"]
+    has_vectors = any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in gbtree["trees"])
+    _reject(has_vectors, "multi_strategy='multi_output_tree'", "fit with 'one_output_per_tree'")
+    return gbtree
 
 
 def xgboost_model(
     model,  # a fitted xgboost estimator (XGBRegressor, XGBClassifier, XGBRFRegressor, ...) or Booster
 ) -> StoredModel:
-    "XGBoost's trees and offset; raises ValueError for gblinear, categorical splits and vector leaves."
+    """XGBoost's trees and offset; raises ValueError for gblinear, categorical splits and vector leaves."""
     booster = model.get_booster() if hasattr(model, "get_booster") else model
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     boosting = learner["gradient_booster"]
-    _reject(boosting["name"] == "gblinear", "booster='gblinear'", "it has no trees; use gbtree or dart")
-    gbtree = boosting.get("gbtree", boosting)["model"]
-    trees = gbtree["trees"]
-    _reject(
-        any(int(t["tree_param"]["size_leaf_vector"]) > 1 for t in trees),
-        "multi_strategy='multi_output_tree'",
-        "fit with 'one_output_per_tree'",
-    )
+    forest = _xgboost_forest(boosting)
     iterations = _n_iterations(model)
-    n_trees = len(trees) if iterations is None else gbtree["iteration_indptr"][iterations]
+    n_trees = len(forest["trees"]) if iterations is None else forest["iteration_indptr"][iterations]
     weights = boosting.get("weight_drop", [1.0] * n_trees)
+    rows = zip(forest["trees"][:n_trees], forest["tree_info"], weights)
+    trees = [_xgboost_tree(tree, output, weight) for tree, output, weight in rows]
     shape = learner["learner_model_param"]
     n_outputs = max(int(shape["num_class"]), int(shape["num_target"]))  # classes are 0 unless there are three
-    parsed = [_xgboost_tree(t, g, w) for t, g, w in zip(trees[:n_trees], gbtree["tree_info"], weights)]
-    return StoredModel(parsed, _xgboost_offset(learner, n_outputs), int(shape["num_feature"]), single=True)
+    offset = _xgboost_offset(learner, n_outputs)
+    return StoredModel(trees, offset, int(shape["num_feature"]), single=True)
 
 # %% ../../nbs/api/02_trees/formats.ipynb #f06231a2
 def _blocks(
     text: str,  # what Booster.model_to_string() returns
 ) -> tuple[dict, list[dict]]:
-    "The header's and each tree's `name=value` lines."
+    """The header's and each tree's `name=value` lines."""
     parts = text.split("end of trees")[0].split("\nTree=")
     fields = [dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in parts]
     header = fields[0] | ({"average_output": ""} if "\naverage_output\n" in parts[0] else {})
@@ -133,46 +143,52 @@ def _blocks(
 
 
 def _column(fields: dict, name: str, dtype=np.float64) -> np.ndarray:
-    "One line of a tree's block as an array; empty where the tree has no split."
+    """One line of a tree's block as an array; empty where the tree has no split."""
     return np.array(fields.get(name, "").split(), dtype=dtype)
 
 # %% ../../nbs/api/02_trees/formats.ipynb #3f0aaeaa
+_ZERO_IS_MISSING = 4  # of the two bits of `decision_type` that say what counts as missing
+_MISSING_BITS = 12
+
+
+def _check_lightgbm(fields: dict):
+    """A ValueError for a tree of LightGBM that `StoredTree` cannot hold."""
+    categorical = int(fields["num_cat"]) > 0
+    _reject(categorical, "categorical splits", "encode the categories as numbers and fit again")
+    _reject(fields.get("is_linear") == "1", "linear leaves", "fit with linear_tree=False")
+    missing = _column(fields, "decision_type", int) & _MISSING_BITS
+    _reject(bool(np.any(missing == _ZERO_IS_MISSING)), "zero_as_missing=True", "fit with False")
+
+
 def _lightgbm_tree(
     fields: dict,  # one tree's block
     output: int,  # the coordinate it adds to
     weight: float,  # 1, or 1/n_trees where the model averages
 ) -> StoredTree:
-    "One tree of LightGBM's text."
-    _reject(
-        int(fields["num_cat"]) > 0, "categorical splits", "encode the categories as numbers and fit again"
-    )
-    _reject(fields.get("is_linear") == "1", "linear leaves", "fit with linear_tree=False")
-    value, n_splits = _column(fields, "leaf_value"), int(fields["num_leaves"]) - 1
-    _reject(
-        bool(np.any(_column(fields, "decision_type", int) & 12 == 4)),
-        "zero_as_missing=True",
-        "fit with False",
-    )
-    pad, nans = np.full(len(value), -1), np.full(len(value), np.nan)
+    """One tree of LightGBM's text."""
+    _check_lightgbm(fields)
+    value = _column(fields, "leaf_value")
+    n_splits = int(fields["num_leaves"]) - 1
     leaves = np.arange(n_splits, n_splits + len(value))
     place = np.r_[np.arange(n_splits), leaves[::-1]]  # leaf k is stored as -k - 1: counted from the end
     leaf_count = _column(fields, "leaf_count") if n_splits else np.ones(1)
+    none = np.full(len(value), -1)
     return StoredTree(
-        left=np.r_[place[_column(fields, "left_child", int)], pad],
-        right=np.r_[place[_column(fields, "right_child", int)], pad],
-        feature=np.r_[_column(fields, "split_feature", int), pad],
-        threshold=np.r_[_column(fields, "threshold"), nans],
+        left=np.r_[place[_column(fields, "left_child", int)], none],
+        right=np.r_[place[_column(fields, "right_child", int)], none],
+        feature=np.r_[_column(fields, "split_feature", int), none],
+        threshold=np.r_[_column(fields, "threshold"), np.full(len(value), np.nan)],
         leaf_value=np.r_[np.full(n_splits, np.nan), value],
         cover=np.r_[_column(fields, "internal_count"), leaf_count],
         output=output,
         weight=weight,
     )
 
-# %% ../../nbs/api/02_trees/formats.ipynb #7e7338b4
+
 def lightgbm_model(
     model,  # a fitted lightgbm estimator (LGBMRegressor, LGBMClassifier, ...) or Booster
 ) -> StoredModel:
-    "LightGBM's trees; its offset is zero, for it adds the initial score to the first trees' leaves."
+    """LightGBM's trees; its offset is zero, for it adds the initial score to the first trees' leaves."""
     booster = getattr(model, "booster_", model)
     header, blocks = _blocks(booster.model_to_string())
     n_outputs = int(header["num_tree_per_iteration"])
