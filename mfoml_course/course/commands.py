@@ -80,7 +80,7 @@ def train(preset, listed, budget, out, **options):
     """Train a network of the lecture and keep its run folder for mfoml probe."""
     if not listed and preset is None:
         raise click.UsageError("name a preset; mfoml train --list describes them")
-    from mfoml_course.experiments.settings import list_presets, train_preset
+    from mfoml_course.experiments.train_runs import list_presets, train_preset
     from mfoml_course.training import interpolation_threshold
 
     with told():

@@ -20,7 +20,7 @@ class Experiment:
 
 
 EXPERIMENTS = (
-    Experiment("train", "settings", "train_preset", "07_pytorch"),
+    Experiment("train", "train_runs", "train_preset", "07_pytorch"),
     Experiment("probe", "probe_runs", "probe_run", "08_sparsity_probe"),
     Experiment("collapse", "collapse_runs", "run_collapse", "09_neural_collapse"),
     Experiment("glue", "glue_runs", "run_glue", "11_transformers"),

@@ -13,7 +13,10 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from .settings import load_run, preset, run_epochs, train_preset
+from .settings import preset
+from .train_runs import load_run
+from .train_runs import run_epochs
+from .train_runs import train_preset
 from ..probe import SparsityProbe, read_json, write_json
 
 # %% ../../nbs/api/25_experiments/probe_runs.ipynb #05033ec2
