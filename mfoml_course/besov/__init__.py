@@ -10,7 +10,8 @@ __all__ = ['METHODS', 'MIN_WAVELETS', 'FLOOR', 'SmoothnessIndex', 'tau_angles', 
 from dataclasses import dataclass, field, replace
 import numpy as np
 from .decay import scale_index, tail_index, zipf_index
-from .pairs import complete_window, cut_noise, parent_depths, sibling_pairs
+from .noise import cut_noise
+from .pairs import complete_window, parent_depths, sibling_pairs
 from ..sparsity import log_sparsity, log_sparsity_slope, sparsity
 from mfoml_course.wavelets import (
     Wavelets,

@@ -8,7 +8,11 @@ __all__ = ['FIRST_RANK', 'SHORT', 'FEWEST_RANKS', 'EQUAL', 'ALPHAS', 'PASSES', '
            'scale_index']
 
 # %% ../../nbs/api/06_besov/decay.ipynb #955637a5
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
+
 from .pairs import Window, scale_bins
 
 # %% ../../nbs/api/06_besov/decay.ipynb #b130bd85
@@ -16,7 +20,7 @@ FIRST_RANK = 4  # ranks a tree that are left out: the coarsest wavelets obey no 
 SHORT = 8  # but no more than one in so many
 
 
-def _first_rank(window):  # -> float
+def _first_rank(window: Window) -> float:
     """How many of the largest complete norms are left out."""
     return min(FIRST_RANK * window.pairs.n_trees, len(window.by_size) / SHORT)
 
@@ -33,35 +37,48 @@ def zipf_index(
     log_norm = window.by_size[start:]
     if len(log_norm) < FEWEST_RANKS:
         return np.nan
-    edge = np.arange(start, start + len(log_norm) + 1)
-    mean_log = np.diff(edge * np.log(np.maximum(edge, 1)))  # over each rank, plus 1
-    y = log_norm - log_norm.mean()
-    if y.max() < EQUAL:
+    centred = log_norm - log_norm.mean()
+    if centred.max() < EQUAL:
         return -0.5
-    return float(-(y @ y) / (mean_log @ y) - 0.5)
+    edge = np.arange(start, start + len(log_norm) + 1)  # of the ranks
+    mean_log = np.diff(edge * np.log(np.maximum(edge, 1)))  # over each rank, plus 1
+    return float(-(centred @ centred) / (mean_log @ centred) - 0.5)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #c4513b61
-def _tail_misfit(log_energy, rank, n_ranks, weight, alpha):  # (n,), (n,), float, (n,), (k,) -> (k,)
+def _tail_misfit(
+    log_energy: np.ndarray,  # (n_ranks,) logarithm of the energy beyond each rank
+    rank: np.ndarray,  # (n_ranks,) ranks a tree
+    last: float,  # rank a tree of the last norm
+    weight: np.ndarray,  # (n_ranks,) that add up to 1
+    alpha: np.ndarray,  # (n_alphas,) trial indices
+) -> np.ndarray:  # (n_alphas,)
     """Weighted variance of log energy minus log of the truncated power sum."""
     from scipy.special import exprel  # (e^x - 1)/x
 
-    span, a = np.log((n_ranks + 0.5) / (rank + 0.5)), alpha[:, None]
-    model = np.log(span * exprel(-2 * a * span)) - 2 * a * np.log(rank + 0.5)  # (k, n)
+    span = np.log((last + 0.5) / (rank + 0.5))
+    power = -2 * alpha[:, None]  # (n_alphas, 1)
+    model = np.log(span * exprel(power * span)) + power * np.log(rank + 0.5)  # (n_alphas, n_ranks)
     residual = log_energy - model
     residual -= (residual @ weight)[:, None]
     return residual**2 @ weight
 
 
 ALPHAS = np.r_[np.linspace(-0.499, 1.5, 60), np.linspace(1.6, 6, 45)]  # indices that are tried first
-PASSES, POINTS = 5, 15  # times that the grid is refined around its best point, and by how many points
+PASSES = 5  # times that the grid is refined around its best point
+POINTS = 15  # of each finer grid
 
 
-def _lowest(f, x):  # vectorised function, (n,) ascending -> float
-    """Where f is smallest: on a grid, which is then refined between the neighbours of its best point."""
+def _lowest(
+    misfit: Callable,  # array of trial values -> array
+    grid: np.ndarray,  # (n,) ascending
+) -> float:
+    """Where a function is smallest: on a grid that is refined between the neighbours of its best point."""
     for _ in range(PASSES):
-        best = int(np.argmin(f(x)))
-        x = np.linspace(x[max(best - 1, 0)], x[min(best + 1, len(x) - 1)], POINTS)
-    return float(x[np.argmin(f(x))])
+        best = int(np.argmin(misfit(grid)))
+        below = grid[max(best - 1, 0)]
+        above = grid[min(best + 1, len(grid) - 1)]
+        grid = np.linspace(below, above, POINTS)
+    return float(grid[np.argmin(misfit(grid))])
 
 # %% ../../nbs/api/06_besov/decay.ipynb #a7a3cf4c
 FEWEST_NORMS = 8  # that a tail needs
@@ -70,22 +87,29 @@ RANKS = 60  # that are compared, equally spaced in the logarithm
 TIE = 1e-7  # logarithms of norms nearer than this are tied
 
 
+def _tail_energy(log_norm: np.ndarray) -> np.ndarray:  # (n_norms,) largest first, each
+    """Sum of the squared norms from each rank on, as fractions of the largest."""
+    energy = np.exp(2 * (log_norm - log_norm.max()))
+    return energy[::-1].cumsum()[::-1]
+
+
 def tail_index(
     window: Window,  # norms of complete size
 ) -> float:  # alpha in (-1/2, 6); -1/2 where all is tied, nan for fewer than eight norms
     """Index from the energy beyond the M-th norm, corrected for the finite number of norms."""
-    log_norm, n_trees = window.by_size, window.pairs.n_trees
+    log_norm = window.by_size
     n_norms = len(log_norm)
     if n_norms < FEWEST_NORMS:
         return np.nan
     rank = np.geomspace(_first_rank(window), LAST_RANK * n_norms, RANKS)
     end = np.searchsorted(-log_norm, TIE - log_norm[rank.astype(int)])  # of the group of ties
-    weight, end = rank[end < n_norms], end[end < n_norms]
+    rank, end = rank[end < n_norms], end[end < n_norms]
     if len(np.unique(end)) < FEWEST_RANKS:
         return -0.5
-    log_energy = np.log(np.exp(2 * (log_norm - log_norm.max()))[::-1].cumsum()[::-1][end])
-    n_ranks, weight = n_norms / n_trees, weight / weight.sum()
-    return _lowest(lambda alpha: _tail_misfit(log_energy, end / n_trees, n_ranks, weight, alpha), ALPHAS)
+    log_energy = np.log(_tail_energy(log_norm)[end])
+    n_trees = window.pairs.n_trees
+    law = partial(_tail_misfit, log_energy, end / n_trees, n_norms / n_trees, rank / rank.sum())
+    return _lowest(law, ALPHAS)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #4beb71d1
 WOBBLE = 0.005  # variance of log2 S_l that no number of terms removes
@@ -99,32 +123,47 @@ def scale_growth(
 ) -> np.ndarray:  # (n_taus,) kappa; nan where fewer than two octaves are left
     """Slope over scale of log2 of the sum of d^tau per octave."""
     pairs = window.pairs
-    bins, n_bins = scale_bins(pairs.scale, window.end), scale_bins(np.float64(COARSEST), window.end)
-    inside = bins >= 0
-    used = inside & (bins < n_bins) if n_bins >= FEWEST_OCTAVES else inside
-    bins, log_norm = bins[used], pairs.log_norm[used]
+    bins = scale_bins(pairs.scale, window.end)
+    n_fine = scale_bins(np.float64(COARSEST), window.end)  # octaves that start beyond the coarsest scales
+    used = bins >= 0
+    if n_fine >= FEWEST_OCTAVES:
+        used &= bins < n_fine
+    bins = bins[used]
     if len(np.unique(bins)) < FEWEST_OCTAVES:
         return np.full(len(taus), np.nan)
-    largest = log_norm.max()
-    return np.array([_weighted_growth(bins, np.exp(t * (log_norm - largest)), pairs.n_trees) for t in taus])
+    log_norm = pairs.log_norm[used] - pairs.log_norm[used].max()
+    return np.array([_weighted_growth(bins, np.exp(tau * log_norm), pairs.n_trees) for tau in taus])
 
 
-def _weighted_growth(bins, terms, n_trees):  # (n,) integers, finest 0; (n,) d^tau; int -> float
+def _weighted_growth(
+    bins: np.ndarray,  # (n,) octaves, the finest 0
+    terms: np.ndarray,  # (n,) d^tau
+    n_trees: int,
+) -> float:
     """Slope of log2 of the octaves' sums, towards fine scales."""
-    total, square = np.bincount(bins, terms), np.bincount(bins, terms**2)
-    used = square > 0
-    total, square = total[used], square[used]
+    total = np.bincount(bins, terms)
+    square = np.bincount(bins, terms**2)
+    octave = np.flatnonzero(square)
+    total, square = total[octave], square[octave]
     weight = 1 / (WOBBLE + n_trees * square / total**2)
-    x = -np.flatnonzero(used)
-    x = x - weight @ x / weight.sum()
-    return (weight * x) @ np.log2(total) / ((weight * x) @ x)
+    centred = weight @ octave / weight.sum() - octave  # grows towards fine scales
+    return (weight * centred) @ np.log2(total) / ((weight * centred) @ centred)
 
 # %% ../../nbs/api/06_besov/decay.ipynb #2870df9b
 TAUS = np.geomspace(0.05, 64, 22)  # that are tried first
 TENTHS = 4  # times that the interval in which the growth ends is divided by 10
 
 
-def _end_of_growth(growth, taus):  # vectorised function, (n_taus,) ascending -> alpha
+def _ending(slope: np.ndarray, taus: np.ndarray) -> tuple[float, float]:
+    """The neighbouring taus between which the slope ceases to be positive."""
+    high = int(np.argmax(slope <= 0))
+    return taus[high - 1], taus[high]
+
+
+def _end_of_growth(
+    growth: Callable,  # array of taus -> array of slopes
+    taus: np.ndarray,  # (n_taus,) ascending
+) -> float:  # alpha
     """Index from the first tau at which a function is no longer positive; nan if it is nan anywhere."""
     slope = growth(taus)
     if np.isnan(slope).any():
@@ -134,15 +173,14 @@ def _end_of_growth(growth, taus):  # vectorised function, (n_taus,) ascending ->
     if slope.min() > 0:
         return -0.5
     for _ in range(TENTHS):
-        high = int(np.argmax(slope <= 0))
-        taus = np.geomspace(taus[high - 1], taus[high], 11)
+        taus = np.geomspace(*_ending(slope, taus), 11)
         slope = growth(taus)
-    high = int(np.argmax(slope <= 0))
-    return float(1 / np.sqrt(taus[high - 1] * taus[high]) - 0.5)
+    low, high = _ending(slope, taus)
+    return float(1 / np.sqrt(low * high) - 0.5)
 
 
 def scale_index(
     window: Window,  # scales that are complete
 ) -> float:  # alpha; inf if no sum grows, -1/2 if every sum does, nan for fewer than two octaves
     """Index from the first tau at which the sums stop growing with scale."""
-    return _end_of_growth(lambda taus: scale_growth(window, taus), TAUS)
+    return _end_of_growth(partial(scale_growth, window), TAUS)
