@@ -1,9 +1,11 @@
-"""Run a notebook once, and from each cell with a fault on once more in a forked process: quick, since nothing is imported twice.
+"""Run a notebook once, and from each cell with a fault on once more in a forked process: nothing is
+imported twice.
 
     python tests/fault_replay.py TASK.json
 
-TASK holds `cells` (sources in order), `faults` (name, number of its cell, source with the fault) and `out`, the file for
-the answer: name -> how the fault was noticed, or null. It is what tests/faults.py calls first.
+TASK holds `cells` (sources in order), `faults` (name, number of its cell, source with the fault)
+and `out`, the file for the answer: name -> how the fault was noticed, or null. It is what
+tests/faults.py calls first.
 """
 
 import json
@@ -41,7 +43,7 @@ def run_cells(shell, cells, first, expected=None):
     """(first thing that is wrong or None, outputs of the cells from `first` on)."""
     outputs = []
     for number, source in enumerate(cells[first:], first):
-        wrong, output = ("" or None, "") if is_left_out(source) else run_cell(shell, source)
+        wrong, output = (None, "") if is_left_out(source) else run_cell(shell, source)
         if wrong is None and expected and "NBVAL_CHECK_OUTPUT" in source and output != expected[number]:
             wrong = "another output"
         if wrong:

@@ -2,13 +2,15 @@
 
     python tests/faults.py --sample 150 --seed 1 --out faults.json
 
-A fault changes one comparison, sign, constant, default, index, condition, argument or refusal of an api notebook, in a
-copy of the checkout: in the notebook's cell and in the module that it exports. The notebook's own tests run first (all
-faults of a notebook in one process that forks), then the notebooks above it, then tests/; the first failure ends the run,
-since the fault is caught. What survives is listed with its change. The same command goes on where it stopped, since FILE is written after every fault. A run without a
-fault must pass first: in a broken harness everything looks caught.
+A fault changes one comparison, sign, constant, default, index, condition, argument or refusal of an
+api notebook. The notebook's own tests run first (all faults of a notebook in one process that
+forks), then, in a copy of the checkout with the fault in cell and module, the notebooks above it,
+then tests/. The first failure ends the run, since the fault is caught. What survives is listed with
+its change. The same command goes on where it stopped, since FILE is written after every fault. A
+run without a fault must pass first: in a broken harness everything looks caught.
 
-Survivors that are known are explained in tests/faults_argued.json: those that change nothing (`same`), and the rest.
+Survivors that are known are explained in tests/faults_argued.json: those that change nothing
+(`same`), and the rest.
 """
 
 import argparse
@@ -23,7 +25,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,8 +48,9 @@ ARGUED = Path(__file__).with_name("faults_argued.json")
 COPIED = ("settings.ini", "pyproject.toml", "setup.py", "README.md", "CITATION.cff", "environment.yml")
 # The rooms of the mission: what they compute is what the course promises.
 ROOMS = "simplex trees wavelets importance sparsity besov forest ncc collapse svsl probe".split()
-# These look at the files of the course, not at what the code computes; a copy with a fault is not theirs to judge.
-ABOUT_FILES = ("browser", "cli", "export", "faults", "imports", "notebooks", "offline", "packaging", "site")
+# These look at files, not at what the code computes: a copy with a fault is not theirs to judge.
+ABOUT_FILES = """browser cli contributing export faults imports notebooks offline packaging requirements site
+    style""".split()
 SLOWEST = 300  # seconds that the tests may take beyond what they take without a fault
 
 
@@ -117,20 +119,20 @@ class DropRefusal(Operator):
         return ()
 
 
-# kind of fault -> operators; where a library's operator has many replacements, those that a slip of the hand makes
+# kind of fault -> operators; where the library has many replacements, those that a slip of the hand makes
+_COMPARISONS = "Lt_LtE Lt_Gt LtE_Lt LtE_GtE Gt_GtE Gt_Lt GtE_Gt GtE_LtE Eq_NotEq NotEq_Eq Is_IsNot IsNot_Is"
+_BINARY = "Add_Sub Sub_Add Mul_Div Div_Mul Pow_Mul FloorDiv_Mul Mod_Mul BitAnd_BitOr BitOr_BitAnd"
+_UNARY = "USub_UAdd Delete_Invert Delete_Not"
 _LIBRARY = {
-    "comparison": """ReplaceComparisonOperator_Lt_LtE ReplaceComparisonOperator_Lt_Gt ReplaceComparisonOperator_LtE_Lt
-        ReplaceComparisonOperator_LtE_GtE ReplaceComparisonOperator_Gt_GtE ReplaceComparisonOperator_Gt_Lt
-        ReplaceComparisonOperator_GtE_Gt ReplaceComparisonOperator_GtE_LtE ReplaceComparisonOperator_Eq_NotEq
-        ReplaceComparisonOperator_NotEq_Eq ReplaceComparisonOperator_Is_IsNot ReplaceComparisonOperator_IsNot_Is""",
-    "sign": """ReplaceBinaryOperator_Add_Sub ReplaceBinaryOperator_Sub_Add ReplaceBinaryOperator_Mul_Div
-        ReplaceBinaryOperator_Div_Mul ReplaceBinaryOperator_Pow_Mul ReplaceBinaryOperator_FloorDiv_Mul
-        ReplaceBinaryOperator_Mod_Mul ReplaceBinaryOperator_BitAnd_BitOr ReplaceBinaryOperator_BitOr_BitAnd
-        ReplaceUnaryOperator_USub_UAdd ReplaceUnaryOperator_Delete_Invert ReplaceUnaryOperator_Delete_Not""",
-    "condition": "AddNot ReplaceAndWithOr ReplaceOrWithAnd ReplaceTrueWithFalse ReplaceFalseWithTrue",
+    "comparison": [f"ReplaceComparisonOperator_{name}" for name in _COMPARISONS.split()],
+    "sign": [
+        *(f"ReplaceBinaryOperator_{name}" for name in _BINARY.split()),
+        *(f"ReplaceUnaryOperator_{name}" for name in _UNARY.split()),
+    ],
+    "condition": "AddNot ReplaceAndWithOr ReplaceOrWithAnd ReplaceTrueWithFalse ReplaceFalseWithTrue".split(),
 }
 OPERATORS = {
-    **{kind: [OperatorProvider()[name] for name in names.split()] for kind, names in _LIBRARY.items()},
+    **{kind: [OperatorProvider()[name] for name in names] for kind, names in _LIBRARY.items()},
     "constant": [StepNumber, ScaleNumber],
     "argument": [DropArgument],
     "refusal": [DropRefusal],
@@ -241,7 +243,7 @@ def sample_faults(paths, size, seed):
 
 
 def chosen_notebooks(names):
-    """The api notebooks of the named modules, a room's back rooms with it; raises KeyError for a name without a notebook."""
+    """The api notebooks of the named modules, a room with its back rooms; KeyError where there is none."""
     notebooks = {notebook_module(path): path for path in sorted((ROOT / "nbs" / "api").rglob("*.ipynb"))}
     chosen = {
         name: [path for module, path in notebooks.items() if f"{module}.".startswith(f"{name}.")]
@@ -274,7 +276,7 @@ def imported_modules(path, exported_only):
 
 
 def notebooks_above(path):
-    """The notebooks that import what this one exports, directly or by way of others: api, workshop, start page."""
+    """The notebooks that import what this one exports, also by way of others: api, workshop, start page."""
     everything = sorted((ROOT / "nbs").rglob("*.ipynb"))
     exporting = {notebook_module(other): other for other in everything if notebook_module(other)}
     affected, grown = {notebook_module(path)}, True
@@ -335,11 +337,16 @@ def faulty_files(fault):
     return {path.relative_to(ROOT): json.dumps(notebook), file: head + "".join(struck)}
 
 
-def change(fault):
-    """The changed lines, as a reader wants to see them."""
-    source = dict(read_cells(ROOT / "nbs" / fault.notebook))[fault.cell]
-    lines = unified_diff(source.splitlines(), fault.strike(source).splitlines(), n=0, lineterm="")
+def changed_lines(before, after):
+    """The lines that differ, as a reader wants to see them."""
+    lines = unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
     return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+
+
+def change(fault):
+    """The lines that a fault changes."""
+    source = dict(read_cells(ROOT / "nbs" / fault.notebook))[fault.cell]
+    return changed_lines(source, fault.strike(source))
 
 
 def run_pytest(folder, paths, seconds):
@@ -400,7 +407,7 @@ def replay(path, faults):
 
 
 def judge_above(fault, folder):
-    """How the notebooks above the fault's and tests/ noticed it, in a copy of the checkout; None where they did not."""
+    """How the notebooks above or tests/ noticed the fault, in a copy of the checkout; None: they did not."""
     files, path = faulty_files(fault), ROOT / "nbs" / fault.notebook
     try:
         for file, text in files.items():
@@ -538,7 +545,7 @@ def by_notebook(faults):
 
 
 def run_own(faults, record, *, jobs, last):
-    """Try the faults on their own notebooks; those that nothing noticed are kept when this is the last stage."""
+    """Try the faults on their own notebooks; gives those unseen, or keeps them in the last stage."""
     groups, survivors = by_notebook(faults), []
     with ThreadPoolExecutor(jobs) as pool:
         for noticed in pool.map(replay, groups, groups.values()):

@@ -39,7 +39,7 @@ def sources():
 
 
 def imported_names():
-    """Top-level names of all imports outside of the standard library, also those by name: import_module, needed."""
+    """Top-level names of all imports outside of the standard library, also of those by name."""
     names = set()
     for source in sources():
         for node in ast.walk(ast.parse(source)):

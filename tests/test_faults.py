@@ -1,0 +1,109 @@
+"""The command that makes deliberate faults: it makes those it says, and tells caught from unseen."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+pytest.importorskip("cosmic_ray", reason="the test extra is not installed")
+if not hasattr(sys.modules["os"], "fork"):
+    pytest.skip("needs fork, which this system lacks", allow_module_level=True)
+sys.path.insert(0, str(Path(__file__).parent))
+
+import faults  # noqa: E402
+
+CODE = '''#| export
+def clipped(
+    x: float | None,
+    *,
+    low: float = 0.5,
+):
+    """x, at least low; 3 times the others."""
+    if x is None:
+        raise ValueError("expected a number")
+    return max(x, low) if x > 0 else sorted([x, 2], reverse=True)[1]'''
+TESTS = """from mfoml_course.course.testing import refusal
+assert clipped(0.25) == 0.5 and clipped(0.75) == 0.75 and clipped(0) == 0 and clipped(-1) == -1
+refusal(ValueError, "expected a number", lambda: clipped(None))"""
+
+
+def changes():
+    """(kind, changed lines) of every fault in the code."""
+    found = [fault for site in faults.cell_faults("one.ipynb", "one", CODE).values() for fault in site]
+    return [(fault.kind, faults.changed_lines(CODE, fault.strike(CODE))) for fault in found]
+
+
+def test_the_faults_are_those_of_a_slip():
+    lines = {(kind, change[-1].lstrip("+ ")) for kind, change in changes()}
+    assert ("refusal", "pass") in lines and ("condition", "if not x is None:") in lines
+    assert ("comparison", "if x is not None:") in lines
+    assert {("constant", "low: float = 1.0,"), ("constant", "low: float = 0.25,")} <= lines
+    last = "return max(x, low) if x {} 0 else sorted([x, {}], {})[{}]"
+    assert ("comparison", last.format(">=", 2, "reverse=True", 1)) in lines
+    assert ("argument", last.format(">", 2, "**{}", 1)) in lines
+    assert ("condition", last.format(">", 2, "reverse=False", 1)) in lines
+
+
+def test_annotations_docstrings_and_bare_stars_stay():
+    assert all(
+        "x: float | None" not in line and "x, at least" not in line
+        for _, change in changes()
+        for line in change
+    )
+    assert all(not line.lstrip("+- ").startswith(("*,", "/,")) for _, change in changes() for line in change)
+
+
+@pytest.fixture
+def noticed(tmp_path):
+    """How each fault was noticed by a notebook with these tests: (change, how)."""
+
+    def run(tests):
+        cells = [new_code_cell(CODE, id="one"), new_code_cell(tests, id="two")]
+        path = tmp_path / "one.ipynb"
+        nbformat.write(new_notebook(cells=cells), path)
+        found = [fault for site in faults.cell_faults("one.ipynb", "one", CODE).values() for fault in site]
+        return [
+            (faults.changed_lines(CODE, fault.strike(CODE))[-1], how)
+            for fault, how in faults.replay(path, found).items()
+        ]
+
+    return run
+
+
+def test_caught_is_told_from_unseen(noticed):
+    results = noticed(TESTS)
+    unseen = [line for line, how in results if how is None]
+    expected = "+    return max(x, low) if x > 0 else sorted([x, {}], reverse=True)[1]"
+    assert len(results) > 12 and set(unseen) <= {expected.format(1), expected.format(3)} and unseen
+
+
+def test_without_tests_nothing_is_caught(noticed):
+    assert all(how is None for _, how in noticed("1 + 1"))
+
+
+def test_a_notebook_that_fails_without_a_fault_stops_it(noticed):
+    with pytest.raises(SystemExit, match="fails without a fault: cell 1: AssertionError"):
+        noticed("assert clipped(1) == 2")
+
+
+def test_rooms_bring_their_back_rooms():
+    names = [path.name for path in faults.chosen_notebooks(["besov"])]
+    assert "06_besov.ipynb" in names and "pairs.ipynb" in names
+    with pytest.raises(KeyError, match="no api notebook exports nothing"):
+        faults.chosen_notebooks(["nothing"])
+
+
+def test_a_sample_is_drawn_by_its_seed():
+    [path] = faults.chosen_notebooks(["simplex"])
+    first, again, other = (
+        [fault.name for fault in faults.sample_faults([path], 10, seed)] for seed in (1, 1, 2)
+    )
+    assert len(first) == 10 and first == again and first != other
+
+
+def test_notebooks_above_import_what_is_below():
+    [path] = faults.chosen_notebooks(["importance"])
+    above = [other.relative_to(faults.ROOT / "nbs").as_posix() for other in faults.notebooks_above(path)]
+    assert "index.ipynb" in above and "api/01_simplex.ipynb" not in above
