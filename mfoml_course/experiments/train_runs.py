@@ -8,6 +8,7 @@ __all__ = ['PAPER_HEADS', 'N_DIGITS_TRAIN', 'RUN_FILE', 'NETWORKS', 'DATA', 'bui
 
 # %% ../../nbs/api/25_experiments/train_runs.ipynb #3adc0a70
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ from .settings import PRESETS
 from .settings import Preset
 from .settings import chosen_device
 from .settings import preset
+from .settings import run_folder
 from ..models import ConvArch
 from ..models import ConvArch1d
 from ..models import MLP
 from ..models import small_image_resnet
 from ..models import vision_transformer
-from ..records import claim_folder
 from ..records import read_settings
 from ..training import epoch_file
 from ..training import load_checkpoint
@@ -146,12 +147,12 @@ RUN_FILE = "run.json"
 
 
 def open_run(
-    out: str | Path,  # run folder, made if absent
+    out: str | Path | None,  # run folder, made if absent; None: nothing is written
     settings: Preset,
-) -> None:
-    """Keeps the settings in the run folder, or refuses a folder of others (epochs apart)."""
+) -> AbstractContextManager[Path | None]:
+    """The claimed run folder of these settings, or the refusal of a folder of others (epochs apart)."""
     versions = {"torch": torch.__version__, "numpy": np.__version__}
-    claim_folder(out, settings.plain(), name=RUN_FILE, free=("epochs",), about={"versions": versions})
+    return run_folder(out, settings, name=RUN_FILE, free=("epochs",), about={"versions": versions})
 
 
 def read_run(
@@ -189,10 +190,9 @@ def train_preset(
     settings = preset(name, budget=budget, epochs=epochs, lr=lr, labels=labels, seed=seed)
     device = chosen_device(device)
     data = preset_data(settings, root=root, download=download)
-    if out is not None:
-        open_run(out, settings)
-    options = dict(callbacks=callbacks, out=out, save_epochs=save_epochs, progress=progress)
-    return _train(settings, data, device, options)
+    with open_run(out, settings) as folder:
+        options = dict(callbacks=callbacks, out=folder, save_epochs=save_epochs, progress=progress)
+        return _train(settings, data, device, options)
 
 
 def _train(settings: Preset, data: tuple, device: str, options: dict) -> pd.DataFrame:
