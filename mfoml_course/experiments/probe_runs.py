@@ -17,7 +17,8 @@ from .settings import preset
 from .train_runs import load_run
 from .train_runs import run_epochs
 from .train_runs import train_preset
-from ..probe import SparsityProbe, read_json, write_json
+from ..probe import SparsityProbe
+from ..records import from_json as read_json, to_json as write_json
 
 # %% ../../nbs/api/25_experiments/probe_runs.ipynb #05033ec2
 def probe_run(

@@ -13,7 +13,7 @@ def check_features(
     features,  # expected (n_samples, d)
     labels,  # expected (n_samples,)
 ):
-    "Finite features of shape (n_samples, d) as float64, labels as classes of the same length; else a named error."
+    """Finite features of shape (n_samples, d) as float64, labels as classes of the same length; else a named error."""
     features, labels = np.asarray(features, dtype=np.float64), np.asarray(labels)
     if features.ndim != 2:
         raise ValueError(
@@ -32,7 +32,7 @@ def linear_probe_accuracy(
     *,
     random_state=0,  # seed of the split
 ):
-    "Held-out accuracy of a logistic regression on standardised features, fitted on 80 % of the samples."
+    """Held-out accuracy of a logistic regression on standardised features, fitted on 80 % of the samples."""
     features, labels = check_features(features, labels)
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
@@ -52,7 +52,7 @@ def kmeans_rand_index(
     *,
     random_state=0,  # seed of the first centers
 ):
-    "Adjusted Rand index between the labels and k-means with as many clusters as classes."
+    """Adjusted Rand index between the labels and k-means with as many clusters as classes."""
     features, labels = check_features(features, labels)
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
@@ -65,7 +65,7 @@ def kmeans_rand_index(
 def effective_rank(
     features,  # (n_samples, d)
 ):
-    "RankMe: exp of the entropy of the singular values' shares, between 1 and min(n_samples, d); 0 for zero features."
+    """RankMe: exp of the entropy of the singular values' shares, between 1 and min(n_samples, d); 0 for zero features."""
     features, _ = check_features(features, np.zeros(len(features)))
     tall = max(features, features.T, key=len)
     values = np.sqrt(np.linalg.eigvalsh(tall.T @ tall).clip(0))
