@@ -1,4 +1,4 @@
-"""The site in a real browser: every page, two widths, two themes, no network; and JupyterLab on a workshop notebook."""
+"""The site in a real browser: every page, widths, themes, offline; and JupyterLab on workshop notebooks."""
 
 import html.parser
 import json
@@ -85,42 +85,7 @@ READY = """() => [...document.querySelectorAll('.mfoml-figure')].every(figure =>
         figure.dataset.state === 'drawn' && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
     && [...document.querySelectorAll('.math')].every(formula => formula.querySelector('mjx-container'))"""
 
-# Everything that can be wrong with a page as it stands, in words.
-PROBLEMS = r"""theme => {
-    const wrong = [], article = document.querySelector('article') || document.body, width = document.documentElement.clientWidth;
-    const name = element => element.tagName.toLowerCase() + '.' + (element.getAttribute('class') || '').trim().replace(/\s+/g, '.');
-    if (document.documentElement.dataset.theme !== theme) wrong.push(`theme is ${document.documentElement.dataset.theme}`);
-    if (document.documentElement.scrollWidth > width + 1) {
-        const wide = [...article.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > width + 1).slice(0, 3);
-        wrong.push(`page overflows by ${document.documentElement.scrollWidth - width}: ${wide.map(name)}`);
-    }
-    for (const formula of document.querySelectorAll('mjx-merror, [data-mjx-error]')) wrong.push(`formula: ${formula.textContent}`);
-    const prose = article.cloneNode(true);
-    prose.querySelectorAll('pre, code, script, .math, .mfoml-figure').forEach(e => e.remove());
-    const raw = prose.textContent.match(/\$\$|\\\(|\\\[|\\begin\{|\$[^$\s][^$]*[\\_^][^$]*\$/);
-    if (raw) wrong.push(`a formula was left as text near: ${prose.textContent.substr(raw.index, 60)}`);
-    for (const image of article.querySelectorAll('img')) {
-        if (!image.complete || !image.naturalWidth) wrong.push(`no picture: ${image.src}`);
-        if (!image.alt.trim()) wrong.push(`a picture without words: ${image.src}`);
-    }
-    [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
-        const say = text => wrong.push(`figure ${number + 1}: ${text}`);
-        if (figure.getAttribute('role') !== 'img' || !figure.getAttribute('aria-label')?.trim()) say('no alternative text');
-        const svg = figure.querySelector('svg.main-svg'), box = svg?.getBoundingClientRect(), column = figure.getBoundingClientRect();
-        if (!svg || box.width < 100 || box.height < 100) return say('empty');
-        if (!figure.querySelector('.overplot path, .overplot image, .imagelayer image, .gl-container canvas, .pielayer path, .polarlayer path')) say('nothing drawn');
-        if (Math.abs(box.width - column.width) > 2 || column.right > width + 1) say(`${box.width} wide in a column of ${column.width}`);
-        const words = figure.querySelectorAll('.gtitle, .xtitle, .ytitle, .legendtext, .xtick text, .ytick text');
-        for (const word of words) {
-            const at = word.getBoundingClientRect();
-            if (at.width && (at.left < box.left - 4 || at.right > box.right + 4 || at.top < box.top - 4 || at.bottom > box.bottom + 4))
-                say(`"${word.textContent}" is cut off`);
-        }
-        const tick = figure.querySelector('.xtick text');
-        if (tick && getComputedStyle(tick).fill !== getComputedStyle(figure).color) say(`axis in ${getComputedStyle(tick).fill} on ${theme}`);
-    });
-    return wrong;
-}"""
+PROBLEMS = Path(__file__).with_name("page_problems.js").read_text(encoding="utf-8")
 
 
 ALL_STATES = {
@@ -133,14 +98,14 @@ THOROUGHLY = ("index", "workshop/02_classic_ml", "api/08_forest")  # in all four
 
 
 def page_states():
-    """Each page in each state; what is not quick is left to the full run: there, all; else, every other page narrow and dark."""
+    """Each page in each state; in the quick run pages take turns, wide and light or narrow and dark."""
     for number, page in enumerate(PAGES):
         for state in ALL_STATES:
             always = page in THOROUGHLY or state == list(ALL_STATES)[number % 2]
             yield pytest.param(page, state, marks=() if always else pytest.mark.slow, id=f"{page}, {state}")
 
 
-@pytest.mark.parametrize("page, state", page_states())
+@pytest.mark.parametrize("page, state", list(page_states()))
 def test_page(watched, site, page, state):
     """A page at a width and in a theme, opened from the disk."""
     (size, theme), tab = ALL_STATES[state], watched.tab
@@ -169,7 +134,11 @@ def test_a_phone_and_a_switch(browser, site):
 def test_search_and_copy(browser, site):
     """Served on loopback: search finds a function, and a code cell has a button that copies it."""
     addresses, answered = [], threading.Event()
-    ready = lambda url: (addresses.append(url), answered.set())
+
+    def ready(url):
+        addresses.append(url)
+        answered.set()
+
     threading.Thread(target=serve, args=(site, 0), kwargs={"ready": ready}, daemon=True).start()
     assert answered.wait(30)
     with browser.new_context(viewport=WIDE, permissions=["clipboard-read", "clipboard-write"]) as context:
@@ -269,7 +238,7 @@ LAB = [
 
 @pytest.fixture(params=WORKSHOP)
 def lab(request, tmp_path):
-    """`mfoml lab` on a copy of the workshop, with settings of its own: the process, its address with token, a notebook."""
+    """`mfoml lab` on a copy of the workshop, with its own settings: process, address, a notebook."""
     course = tmp_path / "course"
     shutil.copytree(ROOT / "nbs" / "workshop", course / "nbs" / "workshop")
     for name in ("settings.ini", "nbs/index.ipynb"):
@@ -318,11 +287,13 @@ def lab(request, tmp_path):
 
 
 RAN = r"""() => {
-    const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent);
+    const found = document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt');
+    const prompts = [...found].map(prompt => prompt.textContent);
     return prompts.length > 5 && prompts.every(prompt => /\d/.test(prompt));
 }"""
-DRAWN = """() => [...document.querySelectorAll('.jp-OutputArea-output[data-mime-type="application/vnd.plotly.v1+json"], .jp-RenderedPlotly')]
-    .every(output => output.querySelector('svg.main-svg')?.getBoundingClientRect().width > 100)"""
+DRAWN = """() => [...document.querySelectorAll(
+    '.jp-OutputArea-output[data-mime-type="application/vnd.plotly.v1+json"], .jp-RenderedPlotly')].every(
+        output => output.querySelector('svg.main-svg')?.getBoundingClientRect().width > 100)"""
 
 
 def shown_in(notebook):
@@ -334,7 +305,7 @@ def shown_in(notebook):
 
 
 def test_a_workshop_notebook_in_jupyterlab(browser, lab):
-    """Opened with its token, run from top to bottom: figures and formulas are there, nothing fails, nothing is asked of the outside."""
+    """Opened with its token and run: figures and formulas are there, nothing fails or asks the outside."""
     server, address, notebook = lab
     n_figures, has_formulas = shown_in(notebook)
     origin = re.match(r"http://[^/]+/", address)[0]
@@ -366,7 +337,8 @@ def test_a_workshop_notebook_in_jupyterlab(browser, lab):
             figures >= n_figures and bool(formulas) >= has_formulas and tab.locator("mjx-merror").count() == 0
         )
         errors = tab.locator(
-            "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
+            "[data-mime-type='application/vnd.jupyter.error'],"
+            "[data-mime-type='application/vnd.jupyter.stderr']"
         )
         assert errors.all_inner_texts() == []
         kernels = [
