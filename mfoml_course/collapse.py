@@ -17,19 +17,19 @@ from mfoml_course.ncc import (
     check_known,
     class_means,
     class_moments,
-    class_sums,
     ClassMoments,
     layer_mismatch,
     layer_moments,
     merge_moments,
     nearest_class_center,
 )
+from .ncc.moments import class_sums
 
 # %% ../nbs/api/13_collapse.ipynb #e16c5cb6
 def centred_means(
     means,  # (C, d) class means, nan for absent classes
 ):  # (C present, d) float64; exactly 0 where all means are equal
-    "Means of the classes present minus their plain, unweighted average mu_G."
+    """Means of the classes present minus their plain, unweighted average mu_G."""
     means = torch.as_tensor(means).detach()
     if means.ndim != 2:
         raise ValueError(f"expected means of shape (n_classes, d), got {tuple(means.shape)}")
@@ -41,7 +41,7 @@ def centred_means(
 def whitener(
     means,  # (C, d) class means
 ):  # (d, rank), rank <= min(C - 1, d); rank 0 where all means coincide
-    "V / S of the centred means M / sqrt(C) = U S V': |(h - mu) @ whitener|^2 averages to tr(Sigma_W pinv(Sigma_B))."
+    """V / S of the centred means M / sqrt(C) = U S V': |(h - mu) @ whitener|^2 averages to tr(Sigma_W pinv(Sigma_B))."""
     centred = centred_means(means)
     if not len(centred):
         return centred.T
@@ -53,7 +53,7 @@ def whitener(
 
 # %% ../nbs/api/13_collapse.ipynb #1843a456
 def _checked(features, labels, means, n_classes, flatten):
-    "Features, labels and the means to measure against: the given ones, or the features' own."
+    """Features, labels and the means to measure against: the given ones, or the features' own."""
     features = as_features(features, flatten)
     if means is None:
         means = class_means(features, labels, n_classes=n_classes)
@@ -76,7 +76,7 @@ def variability_collapse(
     n_classes=None,  # int: C for the features' own means; None: the largest label + 1
     flatten=False,  # bool: flatten features from dim 1
 ):  # scalar; nan where Sigma_B = 0 (one class, or equal means)
-    "NC1 = tr(Sigma_W pinv(Sigma_B)) / C, Sigma_W a mean over samples, divided by C as in Papyan et al. 2020, Fig. 6."
+    """NC1 = tr(Sigma_W pinv(Sigma_B)) / C, Sigma_W a mean over samples, divided by C as in Papyan et al. 2020, Fig. 6."""
     h, labels, means = _checked(features, labels, means, n_classes, flatten)
     white = whitener(means)
     if not white.shape[1]:
@@ -92,7 +92,7 @@ def trace_ratio(
     n_classes=None,
     flatten=False,  # as in variability_collapse
 ):  # scalar; nan where Sigma_B = 0
-    "tr(Sigma_W) / tr(Sigma_B): not divided by C, Sigma_W a mean over samples."
+    """tr(Sigma_W) / tr(Sigma_B): not divided by C, Sigma_W a mean over samples."""
     h, labels, means = _checked(features, labels, means, n_classes, flatten)
     return _trace_ratio((h - means[labels]).square().sum() / len(h), means)
 
@@ -110,7 +110,7 @@ def class_distance_normalized_variance(
     n_classes=None,
     flatten=False,  # as in variability_collapse
 ):  # scalar; nan with fewer than two classes, inf where means coincide
-    "CDNV: mean over the pairs of different classes of (Var_a + Var_b) / (2 |mu_a - mu_b|^2) (arXiv 2112.15121)."
+    """CDNV: mean over the pairs of different classes of (Var_a + Var_b) / (2 |mu_a - mu_b|^2) (arXiv 2112.15121)."""
     h, labels, means = _checked(features, labels, means, n_classes, flatten)
     scatter = class_sums((h - means[labels]).square().sum(1), labels, len(means))
     return _cdnv(torch.bincount(labels, minlength=len(means)).to(h), scatter, means)
@@ -125,25 +125,25 @@ def _cdnv(count, scatter, means):
 
 
 def _pairs(n_classes):  # two (n_classes * (n_classes - 1) / 2,) of indices, which may index on any device
-    "The pairs a < b of classes."
+    """The pairs a < b of classes."""
     return torch.triu_indices(n_classes, n_classes, offset=1)
 
 # %% ../nbs/api/13_collapse.ipynb #41a96e1c
 def equinorm_error(
     means,  # (C, d) class means
 ):  # scalar >= 0; nan if all means coincide
-    "NC2: population standard deviation of |mu_c - mu_G| over its mean (Papyan et al. 2020, Fig. 2)."
+    """NC2: population standard deviation of |mu_c - mu_G| over its mean (Papyan et al. 2020, Fig. 2)."""
     norms = centred_means(means).norm(dim=1)
     return _deviation(norms) / norms.mean()
 
 
 def _deviation(values):
-    "Population standard deviation; nan of no values."
+    """Population standard deviation; nan of no values."""
     return (values - values.mean()).square().mean().sqrt()
 
 
 def _cosines(means):
-    "Cosines between the centred means of the pairs of different classes."
+    """Cosines between the centred means of the pairs of different classes."""
     m = centred_means(means)
     m = m / m.norm(dim=1, keepdim=True)
     a, b = _pairs(len(m))
@@ -153,14 +153,14 @@ def _cosines(means):
 def equiangularity_error(
     means,  # (C, d) class means
 ):  # scalar >= 0; nan with one class
-    "NC2: population standard deviation of the cosines over pairs of classes (Papyan et al. 2020, Fig. 3)."
+    """NC2: population standard deviation of the cosines over pairs of classes (Papyan et al. 2020, Fig. 3)."""
     return _deviation(_cosines(means))
 
 
 def maximal_angle_error(
     means,  # (C, d) class means
 ):  # scalar >= 0; nan with one class
-    "NC2: mean over pairs of |cos + 1/(C-1)|, the distance from the largest equal angle (Papyan et al. 2020, Fig. 4)."
+    """NC2: mean over pairs of |cos + 1/(C-1)|, the distance from the largest equal angle (Papyan et al. 2020, Fig. 4)."""
     cosines, n_classes = _cosines(means), len(centred_means(means))
     return (cosines + 1 / max(n_classes - 1, 1)).abs().mean()
 
@@ -168,7 +168,7 @@ def maximal_angle_error(
 def simplex_etf_error(
     means,  # (C, d) class means
 ):  # scalar in [0, 2); nan with one class or equal means
-    "NC2: Frobenius distance, not squared, of the centred means' Gram matrix to the simplex ETF's, both of norm 1."
+    """NC2: Frobenius distance, not squared, of the centred means' Gram matrix to the simplex ETF's, both of norm 1."""
     m = centred_means(means)
     if not len(m):
         return m.new_tensor(float("nan"))
@@ -180,7 +180,7 @@ def self_duality_error(
     weight,  # (C, d) weight of the last linear layer
     means,  # (C, d) class means of that layer's INPUT
 ):  # scalar in [0, 2]; nan where either is zero
-    "NC3: |W/|W|_F - M/|M|_F|_F with centred means M, not squared (Papyan et al. 2020, Fig. 5, squares it)."
+    """NC3: |W/|W|_F - M/|M|_F|_F with centred means M, not squared (Papyan et al. 2020, Fig. 5, squares it)."""
     weight, means = as_features(weight), torch.as_tensor(means).detach()
     if weight.shape != means.shape:
         raise ValueError(
@@ -206,7 +206,7 @@ def _unpack(packed):
 
 
 class ClassMeans(Metric):
-    "Class means of a stream of features (pass one); compute() -> (C, d), nan for classes without samples."
+    """Class means of a stream of features (pass one); compute() -> (C, d), nan for classes without samples."""
 
     full_state_update = False
 
@@ -233,7 +233,7 @@ class ClassMeans(Metric):
 
     @property
     def moments(self):  # of this process, not yet merged with others
-        "Count, mean and scatter of every class."
+        """Count, mean and scatter of every class."""
         return _unpack(self.packed)
 
     def compute(self):
@@ -241,7 +241,7 @@ class ClassMeans(Metric):
 
 # %% ../nbs/api/13_collapse.ipynb #a22c9e32
 class NeuralCollapse(Metric):
-    "NC1 to NC4 of a stream of features against given class means (pass two); compute() -> dict of scalars."
+    """NC1 to NC4 of a stream of features against given class means (pass two); compute() -> dict of scalars."""
 
     full_state_update = False
 
@@ -311,7 +311,7 @@ def layer_collapse(
     *,
     classifier=None,  # dotted name of the last linear layer, for NC3 of the layer before it in means
 ):  # dict layer -> dict of nc1, trace_ratio, cdnv, nc2_..., nc3, nc4 as floats
-    "Neural collapse of all layers in one sweep."
+    """Neural collapse of all layers in one sweep."""
     names = list(means)
     before = dict(zip(names[1:], names)).get(classifier)
     weight = {before: model.get_submodule(classifier).weight} if before is not None else {}
@@ -337,7 +337,7 @@ def measure_collapse(
     n_classes,  # int: C
     classifier=None,  # dotted name of the last linear layer
 ):  # dict "train" -> dict layer -> measures, "test" -> dict layer -> mismatch
-    "Neural collapse on train and NCC mismatch on test, all layers, in three sweeps."
+    """Neural collapse on train and NCC mismatch on test, all layers, in three sweeps."""
     means = {
         name: moments.means
         for name, moments in layer_moments(model, train, layers, n_classes=n_classes).items()
