@@ -16,11 +16,11 @@ from . import CourseError
 
 # %% ../../nbs/api/40_course/commands.ipynb #ac842865
 @contextmanager
-def told(*also):
+def told():
     """Turn the errors that a user can mend into messages, and Ctrl-C into exit code 130."""
     try:
         yield
-    except (ValueError, OSError, FloatingPointError, ImportError, *also) as error:
+    except (ValueError, OSError, FloatingPointError, ImportError) as error:
         raise CourseError(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nstopped; the finished epochs are kept, the same command goes on")
@@ -171,7 +171,7 @@ def collapse(preset, listed, seeds, out, **options):
 
     if listed:
         return click.echo("\n".join(COLLAPSE_PRESETS))
-    with told(RuntimeError):
+    with told():
         runs = run_collapse(
             preset,
             seeds=seeds,
@@ -208,7 +208,7 @@ def collapse(preset, listed, seeds, out, **options):
 @click.option("--max-length", type=click.IntRange(2), help="Tokens of a text.  [default: the budget's]")
 @click.option("--seed", default=0, show_default=True, help="Of the head and the order of the texts.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder with GLUE's files.  [default: looked for]"
+    "--data", type=click.Path(path_type=Path), help="Folder with GLUE's files.  [default: the data folder]"
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/glue-TASK-MODEL-seedS]"
