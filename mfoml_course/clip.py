@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .activations import evaluation, model_device, pool_tokens
 from .ncc import as_labels, class_means, nearest_class_center
-from .text import load_pretrained
+from .text.pretrained import load_pretrained
 
 # %% ../nbs/api/22_clip.ipynb #6bebee97
 def unit_rows(
