@@ -7,7 +7,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from mfoml_course.collapse import ClassMeans, NeuralCollapse
-from mfoml_course.svsl import SVSLoss, svsl_module, svsl_trainer, variability_loss
+from mfoml_course.svsl import SVSLoss, variability_loss
+from mfoml_course.training.adapters import lightning_module, loss_trainer
 
 
 def samples():
@@ -78,7 +79,7 @@ def test_hugging_face_trainer_uses_one_forward_a_step(tmp_path):
         disable_tqdm=True,
         save_strategy="no",
     )
-    trainer = svsl_trainer(loss)(model=model, args=arguments, train_dataset=data)
+    trainer = loss_trainer(loss)(model=model, args=arguments, train_dataset=data)
 
     model.eval()
     value, outputs = trainer.compute_loss(model, columns, return_outputs=True)
@@ -102,19 +103,17 @@ def test_lightning_module_trains_and_logs(tmp_path):
     y = torch.arange(48) % 3
     data = torch.utils.data.TensorDataset(torch.randn(48, 4) + 3 * torch.eye(3, 4)[y], y)
     loader = torch.utils.data.DataLoader(data, 16)
-    module = svsl_module(
-        net,
-        SVSLoss(0.01, ["0", "1", "2"], gamma=1),
-        lambda parameters: torch.optim.SGD(parameters, 0.1),
-        scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 25),
-    )
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 25)
+    loss = SVSLoss(0.01, ["0", "1", "2"], gamma=1)
+    module = lightning_module(net, optimizer=optimizer, scheduler=schedule, loss=loss)
     quiet = dict(
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
     )
     trainer = lightning.Trainer(max_epochs=30, accelerator="cpu", default_root_dir=tmp_path, **quiet)
     trainer.fit(module, loader, loader)
     assert (
-        trainer.callback_metrics["val_accuracy"] > 0.8 and trainer.optimizers[0].param_groups[0]["lr"] < 0.02
+        trainer.callback_metrics["test_accuracy"] > 0.8 and trainer.optimizers[0].param_groups[0]["lr"] < 0.02
     )
-    assert {"train_loss", "val_loss"} <= set(trainer.callback_metrics)
+    assert {"train_loss", "test_loss"} <= set(trainer.callback_metrics)
     assert not any(m._forward_hooks for m in net.modules())

@@ -20,7 +20,7 @@ MOMENTS = {  # name: (what dies, at which call of it)
     "in the first epoch's first batch": ("call_model", 1),
     "in a later epoch, half-way through its batches": ("call_model", 17),
     "while the epoch is evaluated": ("evaluate", 4),
-    "in the middle of a record's line": ("append_record", 2),
+    "in the middle of a record's line": ("append_line", 2),
     "between the record and the epoch's weights": ("save_checkpoint", 5),
     "in the middle of writing the checkpoint": ("torch.save", 4),
     "between the flush and the rename": ("os.replace", 6),
@@ -59,11 +59,12 @@ def arm(moment):
     """Replace one function by one that dies at its n-th call, some of them half-way through their work."""
     import torch
     from mfoml_course import training
+    from mfoml_course.training import checkpoints
 
     what, n = MOMENTS[moment]
-    owner, name = {"torch.save": (torch, "save"), "os.replace": (os, "replace")}.get(
-        what, (training, what.split()[0])
-    )
+    name = what.split()[0].split(".")[-1]
+    loop = {"call_model": training, "evaluate": training, "torch.save": torch, "os.replace": os}
+    owner = loop.get(what, checkpoints)
     original, calls = getattr(owner, name), []
 
     def deadly(*args, **kwargs):
@@ -73,7 +74,7 @@ def arm(moment):
         if what == "torch.save":
             args[1].write(b"half a checkpoint")
             args[1].flush()
-        if what == "append_record":
+        if what == "append_line":
             Path(args[0]).open("a").write('{"epoch": 2, "train_l')
         if what == "random_states after":
             result, replace = original(*args, **kwargs), os.replace

@@ -4,49 +4,59 @@
 
 # %% auto #0
 __all__ = ['batch_loss', 'forward', 'Totals', 'train_epoch', 'evaluate', 'plain_value', 'append_record', 'read_records',
-           'interpolation_threshold', 'save_checkpoint', 'load_checkpoint', 'random_states', 'restore_random_states',
-           'Run', 'epoch_file', 'train']
+           'interpolation_threshold', 'Run', 'train']
 
 # %% ../../nbs/api/15_training.ipynb #56c1a7c9
-import json, os, random, time
-from dataclasses import dataclass, field
+import math
+import time
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from mfoml_course.activations import (
-    call_model,
-    choose_layers,
-    evaluation,
-    layer_outputs,
-    logits_of,
-    model_device,
-)
-from ..records import write_whole
+from ..activations import call_model
+from ..activations import choose_layers
+from ..activations import evaluation
+from ..activations import layer_outputs
+from ..activations import logits_of
+from ..activations import model_device
+from ..records import append_line
+from ..records import read_lines
+from .checkpoints import RECORDS_FILE
+from .checkpoints import begin_or_resume
+from .checkpoints import epoch_file
+from .checkpoints import load_checkpoint
+from .checkpoints import save_run
 
 # %% ../../nbs/api/15_training.ipynb #66e2d86e
 def batch_loss(
-    loss,  # callable (logits, labels), or (logits, labels, features) where loss.layers names layers
-    logits,  # (B, C)
-    labels,  # (B,)
-    features,  # dict name -> (B, ...) from the same forward
-):
-    "The loss of one batch, a scalar tensor."
+    loss: Callable,  # (logits, labels), or (logits, labels, features) where loss.layers names layers
+    logits: torch.Tensor,  # (B, C)
+    labels: torch.Tensor,  # (B,)
+    features: dict[str, torch.Tensor],  # name -> (B, ...) from the same forward
+) -> torch.Tensor:  # scalar
+    """The loss of one batch."""
     return loss(logits, labels, features) if hasattr(loss, "layers") else loss(logits, labels)
 
 
 def forward(
-    model,  # the network
-    batch,  # (x, y) or a dict with labels
-    outputs,  # what layer_outputs gave; filled by this forward
-    names,  # the layers a loss asks for, in order
-    device,  # where the model is
-):
-    "Logits (B, C), labels (B,) and the asked features of one batch, from one forward."
+    model: nn.Module,
+    batch: Any,  # (x, y) or a dict with labels
+    outputs: dict[str, torch.Tensor],  # what layer_outputs gave; filled by this forward
+    names: Sequence[str],  # the layers a loss asks for, in order
+    device: torch.device,  # where the model is
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:  # (B, C), (B,), name -> (B, ...)
+    """Logits, labels and asked features of one batch, from one forward; ValueError for a layer not called."""
     output, labels = call_model(model, batch, device)
     missing = [name for name in names if name not in outputs]
     if missing:
@@ -56,36 +66,41 @@ def forward(
 
 # %% ../../nbs/api/15_training.ipynb #2cb1b243
 class Totals:
-    "Sample-weighted sums of loss and hits over an epoch's batches."
+    """Sample-weighted sums of loss and hits over an epoch's batches."""
 
     def __init__(self):
-        self.loss, self.hits, self.n_samples = 0.0, 0.0, 0
+        self.loss = 0.0
+        self.hits = 0.0
+        self.n_samples = 0
 
-    def add(self, value, logits, labels):  # scalar, (B, C), (B,)
+    def add(self, value: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """One batch: its mean loss, (B, C), (B,)."""
         self.loss = self.loss + value.detach() * len(labels)
         classes = logits.ndim == 2 and not labels.is_floating_point()
-        self.hits = self.hits + ((logits.detach().argmax(1) == labels).sum() if classes else float("nan"))
+        self.hits = self.hits + ((logits.detach().argmax(1) == labels).sum() if classes else math.nan)
         self.n_samples += len(labels)
 
-    def means(self):
-        "Mean loss and accuracy (nan where labels are no classes)."
+    def means(self) -> tuple[float, float]:
+        """Mean loss and accuracy (nan where labels are no classes)."""
         if not self.n_samples:
             raise ValueError("expected a loader with at least one batch, got none")
         return float(self.loss) / self.n_samples, float(self.hits) / self.n_samples
 
-
+# %% ../../nbs/api/15_training.ipynb #a6f61e86
 def train_epoch(
-    model,  # the network, put into training mode
-    loader,  # batches (x, y)
-    loss,  # as for batch_loss
-    optimizer,  # of the model's parameters
+    model: nn.Module,  # put into training mode
+    loader: Iterable,  # batches (x, y)
+    loss: Callable,  # as for `batch_loss`
+    optimizer: torch.optim.Optimizer,  # of the model's parameters
     *,
-    outputs=None,  # what layer_outputs gave
-    names=(),  # the layers that the loss asks for
-):
-    "One step a batch; mean loss and accuracy as they were while the weights moved."
+    outputs: dict | None = None,  # what layer_outputs gave
+    names: Sequence[str] = (),  # the layers that the loss asks for
+) -> tuple[float, float]:
+    """Mean loss and accuracy as they were while the weights moved, one step a batch."""
     model.train()
-    device, totals, outputs = model_device(model), Totals(), {} if outputs is None else outputs
+    device = model_device(model)
+    totals = Totals()
+    outputs = {} if outputs is None else outputs
     for batch in loader:
         logits, labels, features = forward(model, batch, outputs, names, device)
         value = batch_loss(loss, logits, labels, features)
@@ -97,15 +112,17 @@ def train_epoch(
 
 
 def evaluate(
-    model,  # the network; evaluation mode inside, its own mode after
-    loader,  # batches (x, y)
-    loss,  # as for batch_loss
+    model: nn.Module,  # evaluation mode inside, its own mode after
+    loader: Iterable,  # batches (x, y)
+    loss: Callable,  # as for `batch_loss`
     *,
-    outputs=None,  # what layer_outputs gave
-    names=(),  # the layers that the loss asks for
-):
-    "Mean loss and accuracy of the weights as they stand."
-    device, totals, outputs = model_device(model), Totals(), {} if outputs is None else outputs
+    outputs: dict | None = None,  # what layer_outputs gave
+    names: Sequence[str] = (),  # the layers that the loss asks for
+) -> tuple[float, float]:
+    """Mean loss and accuracy of the weights as they stand."""
+    device = model_device(model)
+    totals = Totals()
+    outputs = {} if outputs is None else outputs
     with evaluation(model):
         for batch in loader:
             logits, labels, features = forward(model, batch, outputs, names, device)
@@ -114,276 +131,148 @@ def evaluate(
 
 # %% ../../nbs/api/15_training.ipynb #90693ee0
 def plain_value(
-    value,  # a number, string, bool, None, numpy scalar or tensor of one element
-):
-    "The value as JSON and a safe checkpoint know it; nan and infinity become None."
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    value: Any,  # a number, string, bool, None, numpy scalar or tensor of one element
+) -> Any:
+    """The value as JSON and a safe checkpoint know it."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def append_record(
-    path,  # .jsonl file; made if absent
-    record,  # dict of plain values
-):
-    "Add one line of JSON."
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps({k: plain_value(v) for k, v in record.items()}) + "\n")
+    path: str | Path,  # .jsonl file; made if absent
+    record: dict,  # of plain values
+) -> None:
+    """Add one line of JSON; nan and infinity become null."""
+    values = {key: plain_value(value) for key, value in record.items()}
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    append_line(path, finite)
 
 
 def read_records(
-    path,  # a .jsonl file, or the run folder that holds records.jsonl
-):
-    "The records as a DataFrame, one row a line."
-    path = Path(path) / "records.jsonl" if Path(path).is_dir() else Path(path)
+    path: str | Path,  # a .jsonl file, or the run folder that holds records.jsonl
+) -> pd.DataFrame:  # one row a line
+    """The records of a run; raises FileNotFoundError where there are none."""
+    path = Path(path) / RECORDS_FILE if Path(path).is_dir() else Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"no records at {path.name}: expected a run folder with records.jsonl, or a .jsonl file"
         )
-    lines, records = path.read_text(encoding="utf-8").splitlines(), []
-    for i, line in enumerate(lines):
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            if i < len(lines) - 1:
-                raise ValueError(f"line {i + 1} of {path.name} is no JSON") from None
-    return pd.DataFrame(records)
+    return pd.DataFrame(read_lines(path))
 
 # %% ../../nbs/api/15_training.ipynb #52dc3f23
 def interpolation_threshold(
-    records,  # DataFrame or list of records with "epoch" and "train_accuracy"
+    records: pd.DataFrame | list[dict],  # with "epoch" and "train_accuracy"
     *,
-    error=0.0,  # training error that counts as interpolated
-):
-    "The first epoch at whose end the training error is at most `error`; None if there is none."
+    error: float = 0.0,  # training error that counts as interpolated
+) -> int | None:
+    """The first epoch at whose end the training error is at most `error`; None if there is none."""
     table = pd.DataFrame(records)
     reached = table[1 - table["train_accuracy"] <= error] if len(table) else table
     return int(reached["epoch"].iloc[0]) if len(reached) else None
 
-# %% ../../nbs/api/15_training.ipynb #2143e67e
-def save_checkpoint(
-    path,  # file to write or replace
-    state,  # nested dicts, lists and tuples of tensors, numbers and strings
-):
-    "Write a checkpoint so that a kill leaves the old file or the new one, never half of one."
-    path = Path(path)
-    unfinished = path.with_name(path.name + ".tmp")
-    with open(unfinished, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-
-
-def load_checkpoint(
-    path,  # a file of save_checkpoint
-):
-    "Read a checkpoint: tensors, numbers and strings only, nothing in it is run."
-    if not Path(path).exists():
-        raise FileNotFoundError(f"no checkpoint {Path(path).name} in {Path(path).parent.name}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{Path(path).name} is damaged or no checkpoint of ours ({type(error).__name__}): delete it to start again"
-        ) from error
-
-# %% ../../nbs/api/15_training.ipynb #bd5bd886
-def _generators(loaders):
-    owners = [
-        owner
-        for loader in loaders
-        if loader is not None
-        for owner in (loader, getattr(loader, "sampler", None))
-    ]
-    return [
-        g for g in (getattr(owner, "generator", None) for owner in owners) if isinstance(g, torch.Generator)
-    ]
-
-
-def random_states(
-    loaders,  # the loaders whose generators count too
-):
-    "Every random state that an epoch depends on, as tensors and numbers."
-    name, keys, *rest = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "python": random.getstate(),
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
-        "loaders": [generator.get_state() for generator in _generators(loaders)],
-    }
-
-
-def restore_random_states(
-    states,  # from random_states
-    loaders,  # the same loaders, built anew
-):
-    "Put every random state back."
-    torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
-    random.setstate(states["python"])
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    for generator, state in zip(_generators(loaders), states["loaders"]):
-        generator.set_state(state)
-
 # %% ../../nbs/api/15_training.ipynb #a6dc22fe
 @dataclass
 class Run:
-    "A training run as callbacks see it."
+    """A training run as callbacks see it."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    scheduler: object = None
+    scheduler: Any = None
     loaders: tuple = ()  # (train_loader, test_loader or None)
     out: Path | None = None  # folder of checkpoints and records
     epoch: int = 0  # epochs finished
     record: dict = field(default_factory=dict)  # of the epoch just finished
     records: list = field(default_factory=list)  # of all epochs
 
-    def save(self, save_epochs):
-        "Records first, then the weights of this epoch if asked for, then the checkpoint, which makes the epoch count."
-        if self.record:
-            append_record(self.out / "records.jsonl", self.record)
-        if save_epochs is True or (save_epochs and self.epoch in save_epochs):
-            (self.out / "epochs").mkdir(exist_ok=True)
-            save_checkpoint(epoch_file(self.out, self.epoch), self.model.state_dict())
-        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
-        save_checkpoint(
-            self.out / "last.pt",
-            {
-                "epoch": self.epoch,
-                "records": self.records,
-                "random": random_states(self.loaders),
-                **{name: part.state_dict() for name, part in parts.items() if part is not None},
-            },
-        )
-
-    def resume(self):
-        "Take up the run in its folder: weights, optimizer, scheduler, random states and records as its last whole epoch left them."
-        state = load_checkpoint(self.out / "last.pt")
-        try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            raise ValueError(
-                f"run folder {self.out.name} holds another model ({error}): choose another folder"
-            ) from error
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None and "scheduler" in state:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.epoch, self.records = state["epoch"], state["records"]
-        write_whole(self.out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in self.records))
-        restore_random_states(state["random"], self.loaders)
-
-
-def epoch_file(
-    out,  # run folder
-    epoch,  # number of the epoch, 0 before training
-):
-    "Where the weights after an epoch are kept."
-    return Path(out) / "epochs" / f"epoch_{epoch:04d}.pt"
-
 # %% ../../nbs/api/15_training.ipynb #4279c6be
 def train(
-    model,  # the network, already on its device
-    train_loader,  # batches (x, y) or dicts with labels
-    test_loader=None,  # the same; None: no test columns
+    model: nn.Module,  # already on its device
+    train_loader: Iterable,  # batches (x, y) or dicts with labels
+    test_loader: Iterable | None = None,  # the same; None: no test columns
     *,
-    optimizer,  # of the model's parameters
-    loss=None,  # as for batch_loss; None: cross-entropy
-    scheduler=None,  # stepped once an epoch
-    epochs=10,  # in all, those of an earlier part of the run included
-    callbacks=(),  # called with the Run after every epoch
-    out=None,  # run folder: resumed if it holds a run; None: nothing is written
-    save_epochs=False,  # True or a collection of epochs whose weights are kept (0: before training)
-    evaluate_train=True,  # measure train loss and accuracy at the epoch's end (else take them while the weights move)
-    progress=None,  # True, False, or None: a bar on terminals only
-):
-    "Train, record, survive: one row an epoch with epoch, train_loss, train_accuracy, test_loss, test_accuracy, terminal, lr, seconds."
+    optimizer: torch.optim.Optimizer,  # of the model's parameters
+    loss: Callable | None = None,  # as for `batch_loss`; None: cross-entropy
+    scheduler: Any = None,  # stepped once an epoch
+    epochs: int = 10,  # in all, those of an earlier part of the run included
+    callbacks: Sequence[Callable[[Run], None]] = (),  # called after every epoch
+    out: str | Path | None = None,  # run folder: resumed if it holds a run; None: nothing is written
+    save_epochs: bool | Collection[int] = False,  # True or the epochs whose weights are kept (0: untrained)
+    evaluate_train: bool = True,  # measure at the epoch's end (else while the weights move)
+    progress: bool | None = None,  # a bar; None: on terminals only
+) -> pd.DataFrame:  # epoch, train_loss, train_accuracy, test_loss, test_accuracy, terminal, lr, seconds
+    """One record an epoch of a training that survives; FloatingPointError for a loss that is not finite."""
     loss = nn.CrossEntropyLoss() if loss is None else loss
     run = Run(model, optimizer, scheduler, (train_loader, test_loader), None if out is None else Path(out))
     names = choose_layers(model, loss.layers) if hasattr(loss, "layers") else []
     try:
         if run.out is not None:
-            _open(run, save_epochs)
+            begin_or_resume(run, save_epochs)
         with layer_outputs(model, names) as outputs, _bar(run, epochs, progress) as bar:
             while run.epoch < epochs:
-                _one_epoch(run, loss, outputs, names, evaluate_train, bar)
-                for callback in callbacks:
-                    callback(run)
-                run.record = {key: plain_value(value) for key, value in run.record.items()}
-                run.records.append(run.record)
-                if run.out is not None:
-                    run.save(save_epochs)
+                _one_epoch(run, loss, {"outputs": outputs, "names": names}, evaluate_train, bar)
+                _finish_epoch(run, callbacks, save_epochs)
     finally:
         for callback in callbacks:
             getattr(callback, "close", lambda: None)()
     return pd.DataFrame(run.records)
 
 
-def _open(run, save_epochs):
-    "Resume what the folder holds, else begin: epoch 0 is a checkpoint too."
-    run.out.mkdir(parents=True, exist_ok=True)
-    if (run.out / "last.pt").exists():
-        return run.resume()
-    if (run.out / "records.jsonl").exists():
-        raise ValueError(
-            f"folder {run.out.name} holds records but no last.pt to resume: choose another folder"
-        )
-    run.save(save_epochs)
+def _finish_epoch(run: Run, callbacks: Sequence[Callable], save_epochs: bool | Collection[int]) -> None:
+    """Let the callbacks add to the record, keep it, and write it where there is a folder."""
+    for callback in callbacks:
+        callback(run)
+    run.record = {key: plain_value(value) for key, value in run.record.items()}
+    run.records.append(run.record)
+    if run.out is not None:
+        save_run(run, save_epochs)
 
-
-def _one_epoch(run, loss, outputs, names, evaluate_train, bar):
-    "Sweep, step the scheduler, measure; fill run.record."
-    started, (train_loader, test_loader) = time.perf_counter(), run.loaders
-    lr, hooks = run.optimizer.param_groups[0]["lr"], {"outputs": outputs, "names": names}
-    means = train_epoch(run.model, _counted(train_loader, bar), loss, run.optimizer, **hooks)
-    if not np.isfinite(means[0]):
-        raise FloatingPointError(
-            f"the training loss became {means[0]} in epoch {run.epoch + 1}: a smaller learning rate than {lr:g}?"
-        )
-    if evaluate_train:
-        means = evaluate(run.model, train_loader, loss, **hooks)
-    test = evaluate(run.model, test_loader, loss, **hooks) if test_loader is not None else (None, None)
-    if isinstance(run.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        run.scheduler.step(means[0])
-    elif run.scheduler is not None:
-        run.scheduler.step()
+# %% ../../nbs/api/15_training.ipynb #4535de24
+def _one_epoch(run: Run, loss: Callable, hooks: dict, evaluate_train: bool, bar: tqdm) -> None:
+    """Sweep, measure, step the scheduler; fill run.record."""
+    started = time.perf_counter()
+    lr = run.optimizer.param_groups[0]["lr"]
+    means = _sweep(run, loss, hooks, evaluate_train, bar)
+    record = {"train_loss": means[0], "train_accuracy": means[1]}
+    if run.loaders[1] is not None:
+        test_loss, test_accuracy = evaluate(run.model, run.loaders[1], loss, **hooks)
+        record |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
+    _step_scheduler(run.scheduler, means[0])
     run.epoch += 1
-    record = {
-        "epoch": run.epoch,
-        "train_loss": means[0],
-        "train_accuracy": means[1],
-        "test_loss": test[0],
-        "test_accuracy": test[1],
-    }
     terminal = means[1] == 1 or any(earlier["terminal"] for earlier in run.records)
-    run.record = {
-        **{k: v for k, v in record.items() if v is not None},
-        "terminal": terminal,
-        "lr": lr,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    seconds = round(time.perf_counter() - started, 3)
+    run.record = {"epoch": run.epoch, **record, "terminal": terminal, "lr": lr, "seconds": seconds}
     if bar.n:
-        bar.set_postfix(
-            {k: f"{v:.3f}" for k, v in run.record.items() if k.endswith("accuracy")}, refresh=False
-        )
+        shown = {key: f"{value:.3f}" for key, value in record.items() if key.endswith("accuracy")}
+        bar.set_postfix(shown, refresh=False)
 
 
-def _bar(run, epochs, progress):
+def _sweep(run: Run, loss: Callable, hooks: dict, evaluate_train: bool, bar: tqdm) -> tuple[float, float]:
+    """One sweep over the training set; its mean loss and accuracy."""
+    means = train_epoch(run.model, _counted(run.loaders[0], bar), loss, run.optimizer, **hooks)
+    if not math.isfinite(means[0]):
+        lr = run.optimizer.param_groups[0]["lr"]
+        when = f"the training loss became {means[0]} in epoch {run.epoch + 1}"
+        raise FloatingPointError(f"{when}: a smaller learning rate than {lr:g}?")
+    return evaluate(run.model, run.loaders[0], loss, **hooks) if evaluate_train else means
+
+
+def _step_scheduler(scheduler: Any, train_loss: float) -> None:
+    """One step of the schedule, if there is one; a plateau is one of the training loss."""
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(train_loss)
+    elif scheduler is not None:
+        scheduler.step()
+
+
+def _bar(run: Run, epochs: int, progress: bool | None) -> tqdm:
+    """A bar over all batches of all epochs."""
     n_batches = len(run.loaders[0]) if hasattr(run.loaders[0], "__len__") else 0
+    total = epochs * n_batches or None
     hidden = None if progress is None else not progress
-    return tqdm(
-        total=epochs * n_batches or None,
-        initial=run.epoch * n_batches,
-        unit="batch",
-        desc="training",
-        disable=hidden,
-    )
+    return tqdm(total=total, initial=run.epoch * n_batches, unit="batch", desc="training", disable=hidden)
 
 
-def _counted(loader, bar):
+def _counted(loader: Iterable, bar: tqdm) -> Iterator:
+    """The batches, each of which moves the bar."""
     for batch in loader:
         yield batch
         bar.update()
