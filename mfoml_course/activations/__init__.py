@@ -149,42 +149,7 @@ def as_array(
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
-# %% ../../nbs/api/10_activations.ipynb #3baded4b
-def collect_activations(
-    model: nn.Module,  # the network: torch module, compiled or not, HF models too
-    loader: Iterable,  # of batches (x, y), or dicts with their labels and attention_mask
-    layers: Layer | Iterable[Layer] | None = None,  # names, globs, modules, "input"; None: layer_names(model)
-    *,
-    dtype: str | np.dtype | None = None,  # of the features, e.g. "float16"; None: as the layers give them
-    pool: int | None = None,  # averages kept along each spatial axis of pictures and signals
-    tokens: str
-    | None = None,  # "mean" or "first" for outputs (B, T, d); with an attention mask "mean" is the default
-    max_features: int | None = None,  # layers with more features are reduced to this many
-    reduce: str = "projection",  # how: "projection" (random, seeded) or "svd" (of the centred rows)
-    random_state: int = 0,  # seed of the projection, the same for every layer
-    folder: str | Path | None = None,  # write each layer to folder/<layer>.npy instead of memory
-    n_samples: int | None = None,  # samples expected, for loaders that cannot say; more may come
-    device: torch.device | str | None = None,  # where the model is; None: found from its parameters
-) -> Activations:
-    """Activations of all chosen layers, labels and logits in ONE pass, rows in the loader's own order."""
-    if reduce not in REDUCTIONS:
-        raise ValueError(f"expected reduce to be one of {', '.join(REDUCTIONS)}, got {reduce!r}")
-    model = plain_model(model)
-    if n_samples is None:
-        n_samples = n_loader_samples(loader)
-    fewer = dict(max_features=max_features, reduce=reduce, random_state=random_state)
-    features = {
-        name: LayerRows(n_samples, dtype=dtype, file=_layer_file(folder, name), **fewer)
-        for name in choose_layers(model, layers)
-    }
-    labels, logits = RowBuffer(n_samples), RowBuffer(n_samples)
-    pooling = dict(tokens=tokens, pool=pool)
-    _one_pass(model, loader, features, labels, logits, device=device or model_device(model), **pooling)
-    if not labels.filled:
-        raise ValueError("expected a loader with at least one batch, got none")
-    return Activations({name: layer.rows() for name, layer in features.items()}, labels.rows(), logits.rows())
-
-
+# %% ../../nbs/api/10_activations.ipynb #ae030a43
 def _one_pass(model, loader, features, labels, logits, *, device, tokens, pool) -> None:
     """Append what every batch leaves: the layers' rows, the labels, and the logits if there are any."""
     mask = None
@@ -223,3 +188,38 @@ def _layer_file(folder: str | Path | None, name: str) -> Path | None:
         return None
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder) / f"{name}.npy"
+
+# %% ../../nbs/api/10_activations.ipynb #3baded4b
+def collect_activations(
+    model: nn.Module,  # the network: torch module, compiled or not, HF models too
+    loader: Iterable,  # of batches (x, y), or dicts with their labels and attention_mask
+    layers: Layer | Iterable[Layer] | None = None,  # names, globs, modules, "input"; None: layer_names(model)
+    *,
+    dtype: str | np.dtype | None = None,  # of the features, e.g. "float16"; None: as the layers give them
+    pool: int | None = None,  # averages kept along each spatial axis of pictures and signals
+    tokens: str
+    | None = None,  # "mean" or "first" for outputs (B, T, d); with an attention mask "mean" is the default
+    max_features: int | None = None,  # layers with more features are reduced to this many
+    reduce: str = "projection",  # how: "projection" (random, seeded) or "svd" (of the centred rows)
+    random_state: int = 0,  # seed of the projection, the same for every layer
+    folder: str | Path | None = None,  # write each layer to folder/<layer>.npy instead of memory
+    n_samples: int | None = None,  # samples expected, for loaders that cannot say; more may come
+    device: torch.device | str | None = None,  # where the model is; None: found from its parameters
+) -> Activations:
+    """Activations of all chosen layers, labels and logits in ONE pass, rows in the loader's own order."""
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"expected reduce to be one of {', '.join(REDUCTIONS)}, got {reduce!r}")
+    model = plain_model(model)
+    if n_samples is None:
+        n_samples = n_loader_samples(loader)
+    fewer = dict(max_features=max_features, reduce=reduce, random_state=random_state)
+    features = {
+        name: LayerRows(n_samples, dtype=dtype, file=_layer_file(folder, name), **fewer)
+        for name in choose_layers(model, layers)
+    }
+    labels, logits = RowBuffer(n_samples), RowBuffer(n_samples)
+    pooling = dict(tokens=tokens, pool=pool)
+    _one_pass(model, loader, features, labels, logits, device=device or model_device(model), **pooling)
+    if not labels.filled:
+        raise ValueError("expected a loader with at least one batch, got none")
+    return Activations({name: layer.rows() for name, layer in features.items()}, labels.rows(), logits.rows())
