@@ -86,11 +86,14 @@ def lightning_probe(
     lightning = needed("lightning.pytorch", "lightning")
 
     class ProbeCallback(lightning.Callback):
-        def __init__(self):
+        """A look at the end of the epochs."""
+
+        def __init__(self) -> None:
             super().__init__()
             self.watch = EpochProbe(probe, loader, every=every)
 
-        def on_train_epoch_end(self, trainer, pl_module):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            """Look where it is time, and log the alphas that are finite."""
             if (trainer.current_epoch + 1) % every or not trainer.is_global_zero:
                 return
             found = self.watch.look(getattr(pl_module, "model", pl_module), trainer.current_epoch + 1)
@@ -110,10 +113,13 @@ def trainer_probe(
     transformers = needed("transformers", "text")
 
     class ProbeCallback(transformers.TrainerCallback):
-        def __init__(self):
+        """A look at the end of the epochs."""
+
+        def __init__(self) -> None:
             self.watch = EpochProbe(probe, loader, every=every)
 
-        def on_epoch_end(self, args, state, control, model=None, **kwargs):
+        def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs) -> None:
+            """Look where it is time, and note all alphas in the history."""
             epoch = round(state.epoch)
             if epoch % every or not state.is_world_process_zero:
                 return
