@@ -7,6 +7,7 @@ __all__ = ['probe_run', 'layer_line', 'probe_experiment', 'write_table', 'read_t
 
 # %% ../../nbs/api/25_experiments/probe_runs.ipynb #ccb5dc87
 import platform
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -37,48 +38,49 @@ def probe_run(
     seed=0,  # of subsample, projection and forest
     root=None,  # folder of the picture sets
     report=None,  # called with one line of text a layer
-):
-    "Smoothness of the labels over every layer at several epochs of a run; one row an epoch and layer, kept in run_folder/probe."
-    kept = run_epochs(run_folder)
-    chosen = (
-        sorted({kept[0], kept[-1]}) if epochs is None and kept else [None] if epochs is None else list(epochs)
-    )
-    mode, tables = f"norms_{alpha:g}" if use_norms else method, []
-    for epoch in chosen:
+) -> pd.DataFrame:  # one row an epoch and layer
+    """Smoothness of the labels over every layer at several epochs of a run, kept in run_folder/probe."""
+    mode = f"norms_{alpha:g}" if use_norms else method
+    options = dict(method="norms" if use_norms else method, alpha=alpha, interval=interval)
+    options |= dict(n_trees=n_trees, max_depth=max_depth, max_features=max_features, random_state=seed)
+    tables = []
+    for epoch in _chosen_epochs(run_folder, epochs):
         model, _, (x, y, _, _) = load_run(run_folder, epoch=epoch, root=root)
         label = "last" if epoch is None else f"epoch_{epoch:04d}"
-        probe = SparsityProbe(
-            layers,
-            method="norms" if use_norms else method,
-            alpha=alpha,
-            interval=interval,
-            n_trees=n_trees,
-            max_depth=max_depth,
-            subsample=None if n_samples is None else min(n_samples, len(y)),
-            max_features=max_features,
-            random_state=seed,
-            out=Path(run_folder) / "probe" / f"{mode}_{label}",
-            report=None if report is None else lambda row: report(f"{label}  {layer_line(row)}"),
-        )
+        options["subsample"] = None if n_samples is None else min(n_samples, len(y))
+        options["report"] = None if report is None else partial(_tell, report, label)
+        probe = SparsityProbe(layers, out=Path(run_folder) / "probe" / f"{mode}_{label}", **options)
         table = probe.fit(model, DataLoader(TensorDataset(x, y), batch_size=500)).smoothness_
         table.insert(0, "epoch", label if epoch is None else epoch)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
+def _chosen_epochs(run_folder, epochs) -> list:
+    """The epochs that are asked for; else the first and the last kept one; None for the last weights."""
+    if epochs is not None:
+        return list(epochs)
+    kept = run_epochs(run_folder)
+    return sorted({kept[0], kept[-1]}) if kept else [None]
+
+
+def _tell(report, label: str, row: dict) -> None:
+    """Hand on a line on one layer."""
+    report(f"{label}  {layer_line(row)}")
+
+
 def layer_line(
-    row,  # of SparsityProbe
-):
-    "One line of text on one layer."
-    said = (
-        f"log N_tau {row['log_norm']:8.3f}"
-        if "log_norm" in row
-        else f"alpha {row['alpha']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-    )
-    beside = "".join(
-        f"  {key} {row[key]:.3f}" for key in ("linear_probe", "kmeans_ari", "rankme") if key in row
-    )
-    return f"{row['layer']:24s} {said}{beside}{'  saturated: ' + row['reason'] if row['saturated'] else ''}  ({row['seconds']:.1f} s)"
+    row: dict,  # of SparsityProbe
+) -> str:
+    """One line of text on one layer."""
+    if "log_norm" in row:
+        said = f"log N_tau {row['log_norm']:8.3f}"
+    else:
+        said = f"alpha {row['alpha']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    named = [name for name in ("linear_probe", "kmeans_ari", "rankme") if name in row]
+    beside = "".join(f"  {name} {row[name]:.3f}" for name in named)
+    saturated = f"  saturated: {row['reason']}" if row["saturated"] else ""
+    return f"{row['layer']:24s} {said}{beside}{saturated}  ({row['seconds']:.1f} s)"
 
 # %% ../../nbs/api/25_experiments/probe_runs.ipynb #53d23c2f
 def probe_experiment(
@@ -92,8 +94,8 @@ def probe_experiment(
     device="cpu",  # bit-equal resume is promised there
     report=None,  # called with one line of text a layer
     **options,  # of probe_run
-):
-    "One row a label set, seed, epoch (0 and the last) and layer: the probe's columns, and the run's accuracies at that epoch."
+) -> pd.DataFrame:  # the probe's columns, and the run's accuracies at that epoch
+    """One row a label set, seed, epoch (0 and the last) and layer."""
     last, tables = preset(name, budget=budget, epochs=epochs).epochs, []
     for target in labels:
         for seed in seeds:
@@ -127,8 +129,9 @@ def write_table(
     *,
     command,  # what a reader types to get the same
 ):
-    "Keep a table with the command and the versions that made it, as strict JSON, one row a line."
-    import numpy, sklearn
+    """Keep a table with the command and the versions that made it, as strict JSON, one row a line."""
+    import numpy
+    import sklearn
 
     about = {
         "command": command,
@@ -146,7 +149,7 @@ def write_table(
 def read_table(
     file,  # of write_table
 ):
-    "The table again, and what is said about it."
+    """The table again, and what is said about it."""
     kept = read_json(Path(file).read_text())
     table = pd.DataFrame(kept.pop("rows"))
     numbers = [column for column in table if column not in ("labels", "layer", "reason", "saturated")]
