@@ -57,6 +57,7 @@ def forked(work, seconds):
     read, write = os.pipe()
     if (child := os.fork()) == 0:
         os.setsid()
+        signal.alarm(int(seconds) + 10)  # an endless loop ends, also when nobody is left to stop it
         answer = work()
         os.write(write, json.dumps(answer).encode()[:60000])
         os._exit(0)
