@@ -9,118 +9,127 @@ __all__ = ['log_sparsity', 'sparsity', 'log_sparsity_slope', 'sparsity_derivativ
 import numpy as np
 
 from .modulus import local_errors
-from ..trees.nodes import TreeNodes
 from ..trees import forest_nodes
+from ..trees.nodes import TreeNodes
 from ..wavelets import label_array
 
 # %% ../../nbs/api/05_sparsity.ipynb #f9342019
 def _log_norms(
-    norms,  # (n_wavelets,)
+    norms: np.ndarray,  # (n_wavelets,)
 ) -> np.ndarray:  # (n_nonzero,)
     """Logarithms of the non-zero norms."""
     norms = np.asarray(norms, dtype=float)
     if norms.ndim != 1 or norms.size == 0:
-        raise ValueError(
-            f"expected norms of shape (n_wavelets,) with at least one wavelet, got shape {norms.shape}"
-        )
+        wanted = "norms of shape (n_wavelets,) with at least one wavelet"
+        raise ValueError(f"expected {wanted}, got shape {norms.shape}")
     wrong = ~np.isfinite(norms) | (norms < 0)
     if wrong.any():
-        raise ValueError(
-            f"expected finite norms, none below 0, got {norms[wrong][0]} at index {np.flatnonzero(wrong)[0]}"
-        )
+        first = np.flatnonzero(wrong)[0]
+        raise ValueError(f"expected finite norms, none below 0, got {norms[first]} at index {first}")
     return np.log(norms[norms > 0])
 
 
-def _tau_and_trees(
-    tau,  # scalar or array
-    n_trees,  # J
-) -> tuple[np.ndarray, int]:
-    """tau as an array of floats, n_trees as an int."""
-    tau = np.asarray(tau, dtype=float)
+def _check_tau(tau: np.ndarray):
+    """ValueError for an exponent that is not a finite positive number."""
     wrong = ~(np.isfinite(tau) & (tau > 0))
     if wrong.any():
         raise ValueError(f"expected tau finite and above 0, got {tau[wrong][0]}")
+
+
+def _check_trees(n_trees: int):
+    """ValueError for what is no number of trees."""
     if isinstance(n_trees, bool) or not hasattr(n_trees, "__index__") or n_trees < 1:
         raise ValueError(f"expected n_trees to be an integer of at least 1, got {n_trees!r}")
-    return tau, int(n_trees)
 
 # %% ../../nbs/api/05_sparsity.ipynb #ca14eae0
 _LOWEST = -1e300  # a multiple of it by the number of wavelets is still finite
 
 
-def _log_sum_and_entropy(
-    log_norms,  # (n_nonzero,), at least one
-    tau,  # (n_tau,)
-) -> tuple[np.ndarray, np.ndarray]:  # (n_tau,) each
+def _seen_from_largest(
+    distance: np.ndarray,  # (n_nonzero - 1,) log of norm / largest norm, nearest first
+    tau: float,
+) -> tuple[float, float]:
     """log sum of (norm / largest norm)^tau, and log of the entropy of its weights."""
-    distance = np.sort(log_norms - log_norms.max())[-2::-1]  # of all but the largest, nearest first
-    log_sum, log_entropy = np.zeros(tau.size), np.full(tau.size, -np.inf)
+    nearest = max(tau * distance[0], _LOWEST)
+    exponent = np.maximum(tau * (distance - distance[0]), _LOWEST)  # (n_nonzero - 1,)
+    term = np.exp(exponent)
+    count = term.sum()
+    rest = np.exp(nearest) * count  # R
+    spread = -(term * exponent).sum() - nearest * count  # U, without its factor e^nearest
+    log_sum = np.log1p(rest)
+    ratio = log_sum / rest if rest > 0 else 1.0
+    return log_sum, nearest + np.log(count * ratio + spread / (1 + rest))
+
+
+def _log_sum_and_entropy(
+    log_norms: np.ndarray,  # (n_nonzero,) at least one
+    tau: np.ndarray,  # (n_tau,)
+) -> tuple[np.ndarray, np.ndarray]:  # (n_tau,) each
+    """log sum of (norm / largest norm)^tau, and log of the entropy of its weights, for every tau."""
+    distance = np.sort(log_norms - log_norms.max())[-2::-1]
     if distance.size == 0:
-        return log_sum, log_entropy
-    for number, power in enumerate(tau):
-        with np.errstate(over="ignore", under="ignore"):
-            nearest = max(power * distance[0], _LOWEST)
-            exponent = np.maximum(power * (distance - distance[0]), _LOWEST)  # (n_nonzero - 1,)
-            term = np.exp(exponent)
-            count = term.sum()
-            rest = np.exp(nearest) * count
-            spread = -(term * exponent).sum() - nearest * count
-        log_sum[number] = np.log1p(rest)
-        ratio = log_sum[number] / rest if rest > 0 else 1.0
-        log_entropy[number] = nearest + np.log(count * ratio + spread / (1 + rest))
+        return np.zeros(tau.size), np.full(tau.size, -np.inf)
+    with np.errstate(over="ignore", under="ignore"):
+        rows = [_seen_from_largest(distance, power) for power in tau]
+    log_sum, log_entropy = np.reshape(rows, (-1, 2)).T
     return log_sum, log_entropy
 
 # %% ../../nbs/api/05_sparsity.ipynb #df965363
 def _log_sparsity_and_entropy(
-    norms,  # (n_wavelets,)
-    tau,  # scalar or array, above 0
-    n_trees,  # J
+    norms: np.ndarray,  # (n_wavelets,)
+    tau: float | np.ndarray,  # scalar or array, above 0
+    n_trees: int,  # J
 ) -> tuple[np.ndarray | float, np.ndarray | float]:  # shape of tau, each
     """log N_tau and log H(w); both -inf if all norms are zero."""
-    log_norms, (tau, n_trees) = _log_norms(norms), _tau_and_trees(tau, n_trees)
+    log_norms = _log_norms(norms)
+    tau = np.asarray(tau, dtype=float)
+    _check_tau(tau)
+    _check_trees(n_trees)
     if log_norms.size == 0:
-        return (np.full(tau.shape, -np.inf)[()],) * 2
-    log_sum, log_entropy = (a.reshape(tau.shape) for a in _log_sum_and_entropy(log_norms, tau.ravel()))
-    return (log_norms.max() - np.log(n_trees) + log_sum / tau)[()], log_entropy[()]
+        nothing = np.full(tau.shape, -np.inf)[()]
+        return nothing, nothing
+    log_sum, log_entropy = _log_sum_and_entropy(log_norms, tau.ravel())
+    log_sparsity = log_norms.max() - np.log(int(n_trees)) + log_sum.reshape(tau.shape) / tau
+    return log_sparsity[()], log_entropy.reshape(tau.shape)[()]
 
 
 def log_sparsity(
-    norms,  # (n_wavelets,), wavelet norms of all trees
-    tau,  # scalar or array, above 0
+    norms: np.ndarray,  # (n_wavelets,) wavelet norms of all trees
+    tau: float | np.ndarray,  # scalar or array, above 0
     *,
-    n_trees,  # J
+    n_trees: int,  # J
 ) -> np.ndarray | float:  # shape of tau
-    """log N_tau(f,F), finite; -inf if all norms are zero. Raises ValueError for bad norms, tau or n_trees."""
+    """log N_tau(f,F), finite; -inf if all norms are zero; raises ValueError for bad norms, tau, n_trees."""
     return _log_sparsity_and_entropy(norms, tau, n_trees)[0]
 
 
 def sparsity(
-    norms,  # (n_wavelets,), wavelet norms of all trees
-    tau,  # scalar or array, above 0
+    norms: np.ndarray,  # (n_wavelets,) wavelet norms of all trees
+    tau: float | np.ndarray,  # scalar or array, above 0
     *,
-    n_trees,  # J
+    n_trees: int,  # J
 ) -> np.ndarray | float:  # shape of tau
-    """N_tau(f,F) of the lecture; inf where it overflows, 0 if all norms are zero."""
+    """N_tau(f,F) of the lecture; inf where it overflows, 0 if all norms are zero; raises as its logarithm."""
     with np.errstate(over="ignore"):
         return np.exp(log_sparsity(norms, tau, n_trees=n_trees))
 
 # %% ../../nbs/api/05_sparsity.ipynb #a335f532
 def log_sparsity_slope(
-    norms,  # (n_wavelets,), wavelet norms of all trees
-    tau,  # scalar or array, above 0
+    norms: np.ndarray,  # (n_wavelets,) wavelet norms of all trees
+    tau: float | np.ndarray,  # scalar or array, above 0
     *,
-    n_trees,  # J
+    n_trees: int,  # J
 ) -> np.ndarray | float:  # shape of tau
     """log(-dN_tau/dtau) = log N + log H(w) - 2 log tau; -inf for at most one non-zero norm."""
-    log_sum, log_entropy = _log_sparsity_and_entropy(norms, tau, n_trees)
-    return log_sum + log_entropy - 2 * np.log(np.asarray(tau, dtype=float))
+    log_value, log_entropy = _log_sparsity_and_entropy(norms, tau, n_trees)
+    return log_value + log_entropy - 2 * np.log(np.asarray(tau, dtype=float))
 
 
 def sparsity_derivative(
-    norms,  # (n_wavelets,), wavelet norms of all trees
-    tau,  # scalar or array, above 0
+    norms: np.ndarray,  # (n_wavelets,) wavelet norms of all trees
+    tau: float | np.ndarray,  # scalar or array, above 0
     *,
-    n_trees,  # J
+    n_trees: int,  # J
 ) -> np.ndarray | float:  # shape of tau
     """dN_tau/dtau = -N H(w)/tau^2, exact; -inf where it overflows, 0 for at most one non-zero norm."""
     with np.errstate(over="ignore"):
@@ -138,30 +147,36 @@ def _nodes_of(
     return forest_nodes(forest)
 
 
-def besov_seminorm(
-    forest_or_nodes,  # fitted forest or tree, TreeNodes, or a list of TreeNodes
-    X,  # (n_samples, n_features), the training data
-    y,  # (n_samples,) or (n_samples, n_outputs), values of f at X; a classifier's labels become simplex vertices
-    *,
-    alpha,  # smoothness, 0 < alpha < order
-    order,  # r: 1 (constants) or 2 (affine functions)
-    p=2,  # 1/tau = alpha + 1/p
-) -> float:
-    """Forest Besov seminorm (1/J) {sum over trees and nodes of (|node|^-alpha omega_r(f, node)_tau)^tau}^(1/tau)
-
-    omega_r is the error of the L1-best local polynomial (Whitney's theorem), |node| the measure the tree stored.
-    Which samples a tree was grown on is not stored: all samples given are routed down every tree.
-    Raises ValueError unless 0 < alpha < order, order is 1 or 2 and X, y fit the forest. Lecture, "Forest Besov Smoothness".
-    """
+def _check_smoothness(alpha: float, order: int, p: float):
+    """ValueError for parameters that define no Besov seminorm."""
     if order not in (1, 2):
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")
     if not 0 < alpha < order:
-        raise ValueError(
-            f"expected 0 < alpha < order = {order}, got alpha = {alpha!r}: the modulus of order r sees no smoothness above r"
-        )
+        given = f"expected 0 < alpha < order = {order}, got alpha = {alpha!r}"
+        raise ValueError(f"{given}: the modulus of order r sees no smoothness above r")
     if not p > 0:
         raise ValueError(f"expected p above 0, got {p!r}")
-    tau, trees = 1 / (alpha + 1 / p), _nodes_of(forest_or_nodes)
+
+
+def besov_seminorm(
+    forest_or_nodes,  # fitted forest or tree, TreeNodes, or a list of TreeNodes
+    X: np.ndarray,  # (n_samples, n_features) the training data
+    y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) values of f; classes become vertices
+    *,
+    alpha: float,  # smoothness, 0 < alpha < order
+    order: int,  # r: 1 (constants) or 2 (affine functions)
+    p: float = 2,  # 1/tau = alpha + 1/p
+) -> float:
+    """Forest Besov seminorm (1/J) {sum over the nodes of (|node|^-alpha omega_r(f, node)_tau)^tau}^(1/tau)
+
+    omega_r is the error of the L1-best local polynomial (Whitney's theorem), |node| the measure the tree
+    stored. Which samples a tree was grown on is not stored: all samples given are routed down every tree.
+    Raises ValueError unless 0 < alpha < order, order is 1 or 2 and X, y fit the forest. From the lecture,
+    "Forest Besov Smoothness".
+    """
+    _check_smoothness(alpha, order, p)
+    tau = 1 / (alpha + 1 / p)
+    trees = _nodes_of(forest_or_nodes)
     y = label_array(forest_or_nodes, y, len(X))
     terms = [nodes.measure ** (1 / p) * local_errors(nodes, X, y, order=order, tau=tau) for nodes in trees]
     return sparsity(np.concatenate(terms), tau, n_trees=len(trees))
