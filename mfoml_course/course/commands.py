@@ -90,9 +90,8 @@ def train(preset, listed, budget, out, **options):
         callbacks = [lambda run: show_record(run.record)]
         records = train_preset(preset, budget=budget, out=out, progress=False, callbacks=callbacks, **options)
     threshold = interpolation_threshold(records)
-    click.echo(
-        f"\nrun folder: {out}\ninterpolation threshold: {'not reached' if threshold is None else f'epoch {threshold}'}"
-    )
+    reached = "not reached" if threshold is None else f"epoch {threshold}"
+    click.echo(f"\nrun folder: {out}\ninterpolation threshold: {reached}")
 
 # %% ../../nbs/api/40_course/commands.ipynb #191d3188
 @click.command(epilog="Example: mfoml probe runs/mnist1d-conv --epochs 1,40,85")
@@ -263,9 +262,8 @@ def show_row(number, count, row):
         for value in (row["truth"], row["estimate"]["consensus"], row["low"], row["high"])
     ]
     truth, estimate, low, high = ("-" if value is None else value for value in numbers)
-    click.echo(
-        f"{number:>3}/{count}  {row['name'][:40]:<40}  truth {truth:>6}  estimate {estimate:>6}  [{low}, {high}]"
-    )
+    said = f"truth {truth:>6}  estimate {estimate:>6}  [{low}, {high}]"
+    click.echo(f"{number:>3}/{count}  {row['name'][:40]:<40}  {said}")
 
 
 @bench.command(epilog="Example: mfoml bench smoothness --out calibration.json")
@@ -293,12 +291,10 @@ def smoothness(n_samples, seeds, out):
 # %% ../../nbs/api/40_course/commands.ipynb #90c82c9a
 def show_encoder(rows):
     """Print a judged encoder on one line."""
-    alphas = "  ".join(
-        f"{row['layer']} {'-' if row['alpha'] is None else format(row['alpha'], '.3f')}" for row in rows
-    )
-    click.echo(
-        f"seed {rows[0]['seed']}  {rows[0]['encoder']:<12}  linear {rows[0]['linear_probe']:.3f}  alpha* {alphas}"
-    )
+    numbers = ["-" if row["alpha"] is None else f"{row['alpha']:.3f}" for row in rows]
+    alphas = "  ".join(f"{row['layer']} {number}" for row, number in zip(rows, numbers, strict=True))
+    said = f"linear {rows[0]['linear_probe']:.3f}  alpha* {alphas}"
+    click.echo(f"seed {rows[0]['seed']}  {rows[0]['encoder']:<12}  {said}")
 
 
 @bench.command(epilog="Example: mfoml bench encoders --out encoders.json")
