@@ -23,12 +23,12 @@ from .trees.nodes import TreeNodes
 from .simplex import encode_labels, simplex_probabilities
 from .trees import grown_nodes
 from mfoml_course.wavelets import (
-    affine_basis,
     forest_wavelets,
     m_term_curve,
     rank_wavelets,
     root_terms,
     truncated_values,
+    values_at_leaves,
 )
 
 # %% ../nbs/api/08_forest.ipynb #325c3b59
@@ -187,11 +187,10 @@ class WaveletForest(BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
         X32 = np.ascontiguousarray(X[:, self.columns_], dtype=np.float32)
-        basis = affine_basis(self.wavelets_, X) if self.order == 2 else None
+        basis = self.wavelets_.basis(X)
         Y_hat = np.zeros((len(X), self.wavelets_.root_mean.shape[1]))
         for tree, value in zip(self.estimators_, self.values_):
-            at_leaf = value[tree.tree_.apply(X32)]
-            Y_hat += at_leaf if basis is None else np.einsum("ndo,nd->no", at_leaf, basis)
+            Y_hat += values_at_leaves(value, tree.tree_.apply(X32), basis)
         return Y_hat / self.n_estimators
 
     @property
@@ -236,19 +235,17 @@ def oob_curve(
         raise ValueError("n_terms='oob' needs samples that some tree has not seen: lower max_samples")
     X, Y, unseen = X[rows], Y[rows], unseen[rows]
     share = 1 / unseen.sum(axis=1)
-    basis = affine_basis(wavelets, X) if wavelets.order == 2 else None
     roots = root_terms(wavelets, X, unseen * share[:, None])
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight[rows] / sample_weight[rows].mean()
-    terms = wavelets.coef if basis is None else wavelets.affine.polynomial
     return error_curve(
         nodes,
         rank_wavelets(wavelets),
-        terms,
+        wavelets.polynomials,
         X,
         (Y - roots) * np.sqrt(weight)[:, None],
         factor=share * np.sqrt(weight),
         takes_part=unseen,
-        basis=basis,
+        basis=wavelets.basis(X),
     )
 
 # %% ../nbs/api/08_forest.ipynb #89fef40f

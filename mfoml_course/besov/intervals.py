@@ -12,7 +12,6 @@ import numpy as np
 
 from mfoml_course.wavelets import (
     Wavelets,
-    affine_basis,
     forest_wavelets,
     label_array,
     tree_bags,
@@ -51,9 +50,7 @@ def _beyond_root(
     Y: np.ndarray,  # (n_in_bag, n_outputs)
 ) -> float:
     """Mean squared distance of a tree's labels from its root's mean, or polynomial."""
-    root = wavelets.root_mean[tree]
-    if wavelets.order == 2:
-        root = affine_basis(wavelets, X) @ wavelets.affine.root[tree]  # (n_in_bag, n_outputs)
+    root = wavelets.basis(X) @ wavelets.root_polynomials[tree]  # (n_in_bag, n_outputs)
     return ((Y - root) ** 2).sum(axis=1).mean()
 
 

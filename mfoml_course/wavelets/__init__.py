@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AffineTerms', 'Wavelets', 'forest_wavelets', 'label_array', 'tree_bags', 'wavelet_norms', 'rank_wavelets',
-           'truncated_values', 'affine_basis', 'evaluate', 'm_term_sum', 'root_terms', 'm_term_curve']
+           'truncated_values', 'values_at_leaves', 'm_term_sum', 'root_terms', 'm_term_curve']
 
 # %% ../../nbs/api/03_wavelets.ipynb #38e3f1f1
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from .curves import error_curve
 from ..trees.nodes import TreeNodes, apply, check_features, log_volume, sum_from_root
 from .polynomials import local_polynomials
 from ..simplex import encode_labels
-from ..trees import _kind, forest_nodes, forest_terms
+from ..trees import forest_nodes, forest_terms, is_vote
 
 # %% ../../nbs/api/03_wavelets.ipynb #e384a1e8
 @dataclass(frozen=True)
 class AffineTerms:
-    "The wavelets of order 2 as polynomials on (1, z), z = (x - center) / scale."
+    """The wavelets of order 2 as polynomials on (1, z), z = (x - center) / scale."""
 
     polynomial: np.ndarray  # (n_wavelets, 1 + n_features, n_outputs)
     root: np.ndarray  # (n_trees, 1 + n_features, n_outputs) the roots' polynomials
@@ -30,7 +30,7 @@ class AffineTerms:
 
 @dataclass(frozen=True)
 class Wavelets:
-    "The geometric wavelets of a forest: one entry a non-root node, tree after tree."
+    """The geometric wavelets of a forest: one entry a non-root node, tree after tree."""
 
     tree: np.ndarray  # (n_wavelets,) number of the tree
     node: np.ndarray  # (n_wavelets,) number of the node in its tree; the root, 0, is never a wavelet
@@ -53,8 +53,28 @@ class Wavelets:
 
     @property
     def n_wavelets(self) -> int:
-        "Number of wavelets, zeros included."
+        """Number of wavelets, zeros included."""
         return len(self.tree)
+
+    @property
+    def polynomials(self) -> np.ndarray:
+        """(n_wavelets, n_basis, n_outputs) every wavelet as a polynomial on `basis`."""
+        return self.coef[:, None] if self.affine is None else self.affine.polynomial
+
+    @property
+    def root_polynomials(self) -> np.ndarray:
+        """(n_trees, n_basis, n_outputs) the roots likewise."""
+        return self.root_mean[:, None] if self.affine is None else self.affine.root
+
+    def basis(
+        self,
+        X: np.ndarray,  # (n_samples, n_features)
+    ) -> np.ndarray:  # (n_samples, n_basis) n_basis is 1 in order 1, else 1 + n_features
+        """The functions at the samples that the polynomials are written in: 1, z_1, ..., z_n, or 1 alone."""
+        one = np.ones((len(X), 1))
+        if self.affine is None:
+            return one
+        return np.concatenate([one, (X - self.affine.center) / self.affine.scale], axis=1)
 
 # %% ../../nbs/api/03_wavelets.ipynb #716b3928
 def _log_measures(
@@ -256,44 +276,38 @@ def truncated_values(
     wavelets: Wavelets,
     nodes: list[TreeNodes],  # the trees that they came from
     n_terms: int,  # terms to keep
-) -> list[np.ndarray]:  # a tree: (n_nodes, n_outputs), or (n_nodes, 1 + n_features, n_outputs) in order 2
-    "Every node's root term plus the kept wavelets on the way down to it."
+) -> list[np.ndarray]:  # a tree: (n_nodes, n_basis, n_outputs) polynomials on the wavelets' basis
+    """Every node's root term plus the kept wavelets on the way down to it."""
     largest = rank_wavelets(wavelets)[: _check_terms(n_terms, wavelets.n_wavelets)]
-    terms, roots = (
-        (wavelets.coef, wavelets.root_mean)
-        if wavelets.order == 1
-        else (wavelets.affine.polynomial, wavelets.affine.root)
-    )
-    kept = np.zeros_like(terms)
-    kept[largest] = terms[largest]
+    kept = np.zeros_like(wavelets.polynomials)
+    kept[largest] = wavelets.polynomials[largest]
     by_tree = np.split(kept, np.cumsum([t.n_nodes - 1 for t in nodes]))
-    return [
-        sum_from_root(t, np.concatenate([root[None], part])) for t, root, part in zip(nodes, roots, by_tree)
-    ]
+    values = []
+    for t, root, part in zip(nodes, wavelets.root_polynomials, by_tree):
+        values.append(sum_from_root(t, np.concatenate([root[None], part])))
+    return values
 
 # %% ../../nbs/api/03_wavelets.ipynb #6cf24c56
-def affine_basis(
-    wavelets: Wavelets,  # of order 2
-    X: np.ndarray,  # (n_samples, n_features)
-) -> np.ndarray:  # (n_samples, 1 + n_features) the functions 1, z_1, ..., z_n at the samples
-    "What the polynomials of order 2 are written in."
-    return np.concatenate(
-        [np.ones((len(X), 1)), (X - wavelets.affine.center) / wavelets.affine.scale], axis=1
-    )
+def values_at_leaves(
+    value: np.ndarray,  # (n_nodes, n_basis, n_outputs) one tree's of `truncated_values`
+    leaf: np.ndarray,  # (n_samples,) leaf of each sample
+    basis: np.ndarray,  # (n_samples, n_basis) the wavelets' basis at the samples
+) -> np.ndarray:  # (n_samples, n_outputs)
+    """One tree's polynomials at the samples."""
+    return np.einsum("ndo,nd->no", value[leaf], basis)
 
 
-def evaluate(
+def _truncated_prediction(
     wavelets: Wavelets,
     nodes: list[TreeNodes],  # the trees that they came from
     values: list[np.ndarray],  # of `truncated_values`
     X: np.ndarray,  # (n_samples, n_features)
 ) -> np.ndarray:  # (n_samples, n_outputs)
-    "Offset plus the weighted sum of the trees' values at the samples' leaves."
-    basis = affine_basis(wavelets, X) if wavelets.order == 2 else None
+    """Offset plus the weighted sum of the trees' values at the samples' leaves."""
+    basis = wavelets.basis(X)
     total = np.tile(wavelets.offset.astype(float), (len(X), 1))
     for t, value in zip(nodes, values):
-        at_leaf = value[apply(t, X)]
-        total += t.weight * (at_leaf if basis is None else np.einsum("ndo,nd->no", at_leaf, basis))
+        total += t.weight * values_at_leaves(value, apply(t, X), basis)
     return total
 
 # %% ../../nbs/api/03_wavelets.ipynb #07661ab0
@@ -306,14 +320,13 @@ def m_term_sum(
 ) -> np.ndarray:  # (n_samples,) where the forest predicts one number, else (n_samples, n_outputs); a class is a point in the simplex
     "The M-term approximation: root means plus the n_terms wavelets of largest norm in the whole forest."
     X, nodes = check_features(X, wavelets.n_features), _own_nodes(wavelets, forest)
-    Y_hat = evaluate(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
+    Y_hat = _truncated_prediction(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
     return Y_hat.ravel() if _predicts_numbers(forest, wavelets) else Y_hat
 
 
 def _predicts_numbers(forest, wavelets: Wavelets) -> bool:
     "Whether the forest's own raw prediction is one number a sample: one output, and no vote in the simplex."
-    votes = hasattr(forest, "predict_proba") and _kind(forest) in ("tree", "forest", "ours")
-    return wavelets.root_mean.shape[1] == 1 and not votes
+    return wavelets.root_mean.shape[1] == 1 and not is_vote(forest)
 
 # %% ../../nbs/api/03_wavelets.ipynb #3648cb6e
 def root_terms(
@@ -321,11 +334,9 @@ def root_terms(
     X: np.ndarray,  # (n_samples, n_features)
     tree_weights: np.ndarray,  # (n_samples, n_trees) the trees' weights for each sample
 ) -> np.ndarray:  # (n_samples, n_outputs)
-    "Offset plus the roots of the trees: the sum with no wavelets."
-    if wavelets.order == 1:
-        return wavelets.offset + tree_weights @ wavelets.root_mean
-    at_samples = np.einsum("nd,tdo->nto", affine_basis(wavelets, X), wavelets.affine.root)
-    return np.einsum("nt,nto->no", tree_weights, at_samples)
+    """Offset plus the roots of the trees: the sum with no wavelets."""
+    roots = np.tensordot(tree_weights, wavelets.root_polynomials, axes=1)  # (n_samples, n_basis, n_outputs)
+    return wavelets.offset + np.einsum("ndo,nd->no", roots, wavelets.basis(X))
 
 # %% ../../nbs/api/03_wavelets.ipynb #11509f74
 def m_term_curve(
@@ -342,10 +353,5 @@ def m_term_curve(
     if Y.shape[1] != wavelets.root_mean.shape[1]:
         raise ValueError(f"expected y with {wavelets.root_mean.shape[1]} outputs, got {Y.shape[1]}")
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
-    terms, basis = (
-        (wavelets.coef, None)
-        if wavelets.order == 1
-        else (wavelets.affine.polynomial, affine_basis(wavelets, X))
-    )
-    weighted = np.einsum("w,w...->w...", wavelets.tree_weight[wavelets.tree], terms)
-    return error_curve(nodes, rank_wavelets(wavelets), weighted, X, Y - roots, basis=basis)
+    weighted = wavelets.tree_weight[wavelets.tree][:, None, None] * wavelets.polynomials
+    return error_curve(nodes, rank_wavelets(wavelets), weighted, X, Y - roots, basis=wavelets.basis(X))
