@@ -18,7 +18,8 @@ import pytest
 
 pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
-from mfoml_course.course.site import SECTIONS, build_site, section_pages, serve
+from mfoml_course.course.server import serve
+from mfoml_course.course.site import SECTIONS, build_site, section_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["index", *(page for section in SECTIONS for page in section_pages(ROOT / "nbs", section))]

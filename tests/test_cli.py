@@ -1,4 +1,4 @@
-"""The commands as real processes: what they print, leave behind and return, also when they fail or are interrupted."""
+"""The commands as real processes: what they print, leave and return, also when they fail or end early."""
 
 import os
 import signal
@@ -117,7 +117,8 @@ def test_the_test_command_fails_with_a_cell_and_leaves_the_course_as_it_was(make
     course = make_course(one=["x = 1", "assert x == 2"])
     (course / "tests").mkdir()
     (course / "tests" / "test_one.py").write_text(
-        "import os\nfrom hypothesis import given, strategies\n\n@given(strategies.integers())\ndef test_one(n):\n"
+        "import os\nfrom hypothesis import given, strategies\n\n"
+        "@given(strategies.integers())\ndef test_one(n):\n"
         "    assert n == n and os.environ['IN_TEST'] == '1' and os.environ['MFOML_BUDGET'] == 'smoke'\n"
     )
     before = files(course)
@@ -130,9 +131,10 @@ def test_the_test_command_fails_with_a_cell_and_leaves_the_course_as_it_was(make
 def test_ctrl_c_ends_the_tests(make_course, tmp_path):
     running = tmp_path / "running"
     course = make_course(one=[waits(running)])
-    hears = lambda: signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background jobs ignore Ctrl-C, and so would theirs
+
+    def hears():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
+
     process = start(course, "test", "-n0", start_new_session=True, preexec_fn=hears)
     while not running.exists() and process.poll() is None:
         time.sleep(0.1)

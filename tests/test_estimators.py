@@ -4,7 +4,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfoml_course.forest import WaveletForestClassifier, WaveletForestRegressor
 
-# Growing on a part of the samples makes weights and repeated rows differ, as scikit-learn says of its own forests.
+# Growing on a part of the samples makes weights and repeated rows differ, as in scikit-learn's own forests.
 REASON = "sample weights and repeated rows draw different subsamples, as in scikit-learn's own forests"
 EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": REASON,

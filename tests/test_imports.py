@@ -23,7 +23,10 @@ def exported_modules():
 
 def loaded_by(modules):
     """The top-level modules that a fresh process has loaded after importing `modules`."""
-    code = f"import sys\nfor name in {list(modules)!r}: __import__(name)\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    code = (
+        f"import sys\nfor name in {list(modules)!r}: __import__(name)\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
     return set(
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

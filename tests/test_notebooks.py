@@ -117,7 +117,7 @@ def test_an_error_that_is_expected_must_come(path):
 
 
 def exported_module(path):
-    """The module that a notebook exports, as in wavelets or wavelets.curves; None where it exports nothing."""
+    """The module that a notebook exports, as in wavelets or wavelets.curves; None without one."""
     code = [
         text(cell)
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -179,12 +179,61 @@ def test_imports_point_to_lower_rooms(module):
     assert [other for other in others if ROOMS.get(other, 0) > ROOMS[room]] == []
 
 
+def import_graph(modules):
+    """Module: the modules that it imports, each by its full name below the package."""
+    names = {module_name(path) for path in modules}
+    graph = {}
+    for path in modules:
+        found = set(imported(path, ast.parse(path.read_text(encoding="utf-8"))))
+        graph[module_name(path)] = (found & names) - {module_name(path)}
+    return graph
+
+
+def circle(graph):
+    """A list of modules that import each other in a circle, the first again at its end; empty without one."""
+    done = set()
+
+    def search(name, way):
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        found = next(filter(None, (search(other, [*way, name]) for other in sorted(graph[name]))), [])
+        done.add(name)
+        return found
+
+    return next(filter(None, (search(name, []) for name in sorted(graph))), [])
+
+
+@pytest.mark.parametrize(
+    "graph, expected",
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, ["b", "c", "b"]),
+        ({"a": {"a.b"}, "a.b": {"a"}}, ["a", "a.b", "a"]),
+    ],
+)
+def test_what_a_circle_is(graph, expected):
+    assert circle(graph) == expected
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circle(import_graph(MODULES)) == []
+
+
+def test_a_back_room_that_imports_its_face_is_not_imported_by_it():
+    graph = import_graph(MODULES)
+    backs = [name for name in graph if "." in name and name.split(".")[0] in graph[name]]
+    assert [name for name in backs if name in graph[name.split(".")[0]]] == []
+
+
 FORBIDDEN_CALLS = {"eval", "exec", "exit", "quit", "print", "input"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal"}
 
 
 def seeded_apart(tree):
-    """The nodes inside `with torch.random.fork_rng()`, where torch's random state is given back afterwards."""
+    """The nodes inside `with torch.random.fork_rng()`, which gives torch's random state back."""
     blocks = [
         node
         for node in ast.walk(tree)

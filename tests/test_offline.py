@@ -21,13 +21,15 @@ def test_a_kernel_reaches_loopback_and_a_plain_test_does_not_get_out(make_course
     course = make_course(
         stay=[
             "import socket",
-            "with socket.create_server(('127.0.0.1', 0)) as s: socket.create_connection(s.getsockname()).close()",
+            "with socket.create_server(('127.0.0.1', 0)) as server:\n"
+            "    socket.create_connection(server.getsockname()).close()",
         ]
     )
     (course / "tests").mkdir()
     lines = "\n    ".join(GET_OUT.splitlines())
     (course / "tests" / "test_out.py").write_text(
-        f"import pytest\n\ndef test_out():\n  with pytest.raises(ConnectionRefusedError, match='offline'):\n    {lines}\n"
+        "import pytest\n\ndef test_out():\n"
+        f"  with pytest.raises(ConnectionRefusedError, match='offline'):\n    {lines}\n"
     )
     with open(tmp_path / "log", "w+") as log:
         assert run_tests(course, ["-n0"], log) == 0

@@ -1,4 +1,4 @@
-"""One truth about the package: every file that repeats a number of settings.ini is held to it, and the wheel is whole."""
+"""One truth about the package: files that repeat settings.ini are held to it, and the wheel is whole."""
 
 import ast
 import os
@@ -123,7 +123,10 @@ def run_wheel(wheel, *command):
 
 
 def test_the_wheel_reads_its_data(wheel):
-    code = "import mfoml_course; from mfoml_course.datasets import load_wine_quality as load; print(mfoml_course.__file__, len(load()))"
+    code = (
+        "import mfoml_course; from mfoml_course.datasets import load_wine_quality as load; "
+        "print(mfoml_course.__file__, len(load()))"
+    )
     path, rows = run_wheel(wheel, "-c", code).stdout.split()
     assert path.startswith(str(wheel)) and rows == "6497"
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
 from mfoml_course.course.readme import is_drawn, listed_index, notebook_markdown, readme_text
-from mfoml_course.course.site import render_report
+from mfoml_course.course.report import render_report
 
 MEND = "run: mfoml docs --readme"
 

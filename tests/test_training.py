@@ -1,4 +1,4 @@
-"""A training run killed with SIGKILL goes on bit for bit, and the lecture's commands survive it: every kind of moment, real processes.
+"""A training run killed with SIGKILL, at every kind of moment, goes on bit for bit; the commands survive it.
 
 Run as a script with a folder, it forks one process a moment (torch is imported once), lets it be killed,
 resumes it in another process and compares the final weights and records with an uninterrupted run.
@@ -110,7 +110,6 @@ def killed_after(seconds, folder):
 
 def outcome(folder):
     """Final weights of every kept epoch as bytes, and the records without their times."""
-    import torch
     from mfoml_course.training import load_checkpoint, read_records
 
     states = {p.name: load_checkpoint(p) for p in sorted((Path(folder) / "epochs").glob("*.pt"))}
@@ -120,7 +119,7 @@ def outcome(folder):
 
 
 def warm_up():
-    """What torch imports at the first optimizer step is imported here once (without a backward, which must not precede a fork)."""
+    """Import once what torch imports at the first optimizer step, without a backward: no fork after one."""
     import torch
 
     weight = torch.nn.Parameter(torch.zeros(2))
@@ -170,7 +169,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_equal(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert len(report) == len(MOMENTS) + 4
-    for moment, (ended, epoch, resumed, equal) in report.items():
+    for moment, (ended, _, resumed, equal) in report.items():
         if moment in MOMENTS:
             assert ended == -signal.SIGKILL, f"{moment}: the process was not killed"
         assert resumed == 0 and equal, (
@@ -184,7 +183,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_equal(tmp_path):
 
 
 def mfoml(*arguments, kill_when=None):
-    """Run the command in a process of its own; with kill_when, SIGKILL it once that test is true. Its exit code and output."""
+    """Exit code and output of the command in its own process; SIGKILL once `kill_when` is true."""
     command = "import sys; from mfoml_course.course.cli import main; main(sys.argv[1:], prog_name='mfoml')"
     process = subprocess.Popen(
         [sys.executable, "-c", command, *map(str, arguments)],

@@ -22,7 +22,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 def figure_alt(
     figure: dict,  # a plotly figure's JSON
 ) -> str:  # empty when there is none
-    "A figure's alternative text."
+    """A figure's alternative text."""
     meta = figure.get("layout", {}).get("meta")
     return str(meta.get("alt", "")) if isinstance(meta, dict) else ""
 
@@ -30,7 +30,7 @@ def figure_alt(
 def figure_html(
     figure: dict,  # a plotly figure's JSON
 ) -> str:  # HTML
-    "The element in which a page's script draws the figure."
+    """The element in which a page's script draws the figure."""
     alt = html.escape(figure_alt(figure), quote=True)
     height = int(figure.get("layout", {}).get("height") or 420)
     kept = json.dumps(
@@ -45,7 +45,7 @@ def figure_html(
 
 # %% ../../nbs/api/40_course/pages.ipynb #91340f8a
 def _needs_docs():
-    "nbdev and Sphinx, or how to get them."
+    """nbdev and Sphinx, or how to get them."""
     try:
         import myst_nb, nbdev, sphinx  # noqa: E401, F401
     except ImportError as error:
@@ -59,7 +59,7 @@ def _needs_docs():
 def exported_source(
     notebook: dict,  # as parsed from its JSON
 ) -> tuple[str, str]:  # dotted module name (empty when it exports nothing), the exported cells' source
-    "What a notebook exports, and where to."
+    """What a notebook exports, and where to."""
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     module = next(
         (found[1] for s in sources if (found := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), ""
@@ -69,7 +69,7 @@ def exported_source(
 
 # %% ../../nbs/api/40_course/pages.ipynb #a147c189
 def _documented(cells: list, entries: dict[str, str]) -> list:
-    "The cells with reference entries where nbdev wants `show_doc`, in front of the cell that they document."
+    """The cells with reference entries in front of the cell that they document."""
     from fastcore.nbio import mk_cell
 
     arranged, exported = [], []
@@ -89,7 +89,7 @@ def _documented(cells: list, entries: dict[str, str]) -> list:
 
 
 def _fold(cell):
-    "Fold exported source away where an entry documents it or it only imports; obey `echo` and `output`."
+    """Fold exported source away where an entry documents it or it only imports; obey `echo` and `output`."""
     directives, tags = getattr(cell, "directives_", {}), list(cell.metadata.get("tags", []))
     exported = any(key.startswith("export") for key in directives)
     if exported and (
@@ -105,7 +105,7 @@ def _fold(cell):
 
 # %% ../../nbs/api/40_course/pages.ipynb #2a0dab34
 def _show_outputs(outputs: list) -> list:
-    "Outputs that a page can show: figures drawn by our script, nothing else that would call for a server."
+    """Outputs that a page can show: figures drawn by our script, nothing that would call for a server."""
     shown = []
     for output in outputs:
         data = output.get("data")
@@ -122,7 +122,7 @@ def visible_cells(
     *,
     entries: dict[str, str] | None = None,  # reference entries by name, as from `reference`
 ) -> list:  # nbdev's cells, without directives and nbval's comments
-    "The cells that a reader sees, after nbdev's processors, each exported one behind its reference entries."
+    """The cells that a reader sees, each exported one behind its reference entries."""
     _needs_docs()
     from fastcore.nbio import read_nb
     from nbdev import processors as steps
@@ -155,7 +155,7 @@ def page_notebook(
     entries: dict[str, str] | None = None,  # reference entries by name, as from `reference`
     names: dict[str, str] | None = None,  # code names to link, as from `link_names`
 ) -> dict:  # a notebook for MyST-NB
-    "The notebook as a page shows it: exported cells documented and folded, figures as elements, code names linked."
+    """A notebook as a page: exported cells documented and folded, figures as elements, names linked."""
     cells = []
     for cell in visible_cells(path, entries=entries):
         is_code = cell.cell_type == "code"
@@ -194,7 +194,7 @@ def relink(
     pages: set[str],  # the pages there are: paths under nbs without their ending
     away: str,  # the address under which the repository's files are found
 ) -> str:  # Markdown
-    "Links between pages as they are, links to other files of the project to the repository."
+    """Links between pages as they are, links to other files of the project to the repository."""
 
     def link(found: re.Match) -> str:
         under = os.path.normpath(os.path.join(folder, found[1])).replace(os.sep, "/")
@@ -209,7 +209,7 @@ def relink(
 def notebook_heading(
     notebook: dict,  # as parsed from its JSON
 ) -> tuple[str, str]:  # title, summary; each empty where there is none
-    "A notebook's first heading, and the quoted line under it."
+    """A notebook's first heading, and the quoted line under it."""
     text = next(
         ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), ""
     )
@@ -220,7 +220,7 @@ def notebook_heading(
 def figures_without_alt(
     notebook: dict,  # as parsed from its JSON, with outputs
 ) -> list[str]:  # the first line of each cell that shows one
-    "The cells whose figures a screen reader could not read."
+    """The cells whose figures a screen reader could not read."""
     outputs = [(cell, output) for cell in notebook["cells"] for output in cell.get("outputs", [])]
     bare = [
         cell

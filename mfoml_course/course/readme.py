@@ -19,7 +19,7 @@ from .site import group_pages, section_pages
 
 # %% ../../nbs/api/40_course/readme.ipynb #199f8ebc
 def _output_markdown(output: dict, picture: str) -> str:
-    "One output as Markdown; a figure as the picture of this name."
+    """One output as Markdown; a figure as the picture of this name."""
     data = output.get("data", {})
     if PLOTLY in data:
         return f"![{figure_alt(data[PLOTLY])}]({picture})"
@@ -32,7 +32,7 @@ def _output_markdown(output: dict, picture: str) -> str:
 def notebook_markdown(
     path: Path,  # a notebook with its outputs
 ) -> tuple[str, list[dict]]:  # Markdown with the notebook's own links, the figures in it
-    "A notebook as Markdown; figure number k is the picture images/NAME-k.svg."
+    """A notebook as Markdown; figure number k is the picture images/NAME-k.svg."""
     parts, figures = [], []
     for cell in visible_cells(path):
         parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)
@@ -46,12 +46,12 @@ def notebook_markdown(
 def figure_digest(
     figure: dict,  # a plotly figure's JSON
 ) -> str:  # 16 hexadecimal digits
-    "A digest of what a figure shows."
+    """A digest of what a figure shows."""
     return hashlib.sha256(json.dumps(figure, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _browser() -> str:
-    "The system's Chromium."
+    """The system's Chromium."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         raise FileNotFoundError(
@@ -68,13 +68,14 @@ _FLAGS = [
     "--disable-background-networking",
 ]
 _DRAW = """figure => Plotly.newPlot(document.createElement("div"), figure.data, figure.layout)
-    .then(element => Plotly.toImage(element, {format: "svg", width: 760, height: figure.layout.height || 420}))"""
+    .then(element => Plotly.toImage(
+        element, {format: "svg", width: 760, height: figure.layout.height || 420}))"""
 
 
 def draw_pictures(
     figures: list[dict],  # plotly figures' JSON
 ) -> list[str]:  # an SVG each
-    "Figures as pictures, drawn in a headless browser without any request. Raises FileNotFoundError where there is none."
+    """Figures as pictures, drawn in a headless browser without a request; FileNotFoundError without one."""
     import plotly
     from playwright.sync_api import sync_playwright
 
@@ -89,7 +90,7 @@ def draw_pictures(
 
 
 def _numbered(svg: str, figure: dict) -> str:
-    "The picture with numbers for plotly's random names, and with the digest of its figure."
+    """The picture with numbers for plotly's random names, and with the digest of its figure."""
     names = dict.fromkeys(re.findall(r'id="[a-z]*?-?([0-9a-f]{6})[\w-]*"', svg))
     for number, name in enumerate(names):
         svg = svg.replace(name, f"{number:06d}")
@@ -100,7 +101,7 @@ def is_drawn(
     picture: Path,  # an SVG, perhaps not there
     figure: dict,  # a plotly figure's JSON
 ) -> bool:
-    "Whether a picture shows this figure as it is now."
+    """Whether a picture shows this figure as it is now."""
     return picture.is_file() and f"<!-- figure {figure_digest(figure)} -->" in picture.read_text(
         encoding="utf-8"
     )
@@ -109,7 +110,7 @@ def is_drawn(
 def notebook_lists(
     root: Path,  # the checkout
 ) -> str:  # Markdown with links from nbs
-    "The workshop in order, and the library by its groups."
+    """The workshop in order, and the library by its groups."""
     nbs, lines = Path(root) / "nbs", ["**The workshop**, in the order of the lectures:", ""]
     for path in sorted((nbs / "workshop").glob("*.ipynb")):
         title, summary = notebook_heading(json.loads(path.read_text(encoding="utf-8")))
@@ -132,7 +133,7 @@ _LISTS = re.compile(r"(<!-- lists -->).*?(<!-- end of lists -->)", re.S)
 def listed_index(
     root: Path,  # the checkout
 ) -> str:  # JSON
-    "The start page's notebook with its lists as they should be."
+    """The start page's notebook with its lists as they should be."""
     text = (Path(root) / "nbs" / "index.ipynb").read_text(encoding="utf-8")
     notebook = json.loads(text)
     for cell in notebook["cells"]:
@@ -148,21 +149,21 @@ def listed_index(
 def readme_text(
     root: Path,  # the checkout
 ) -> str:  # Markdown
-    "What README.md should be: the start page with links from the project's folder."
+    """What README.md should be: the start page with links from the project's folder."""
     markdown, _ = notebook_markdown(Path(root) / "nbs" / "index.ipynb")
     note = '<!-- Made from nbs/index.ipynb by "mfoml docs --readme": change it there. -->\n\n'
     return note + re.sub(r"<!-- (end of )?lists -->\n*", "", _from_root(markdown))
 
 
 def _from_root(markdown: str) -> str:
-    "Links from nbs as links from the project's folder."
+    """Links from nbs as links from the project's folder."""
     return re.sub(r"(\]\()(?=(?:images|workshop|api|exercises|solutions)/)", r"\1nbs/", markdown)
 
 
 def write_readme(
     root: Path,  # the checkout
 ) -> list[Path]:  # what was written
-    "Refresh the start page's lists, draw its figures and write README.md; what is up to date stays untouched."
+    """Refresh the start page's lists, draw its figures, write README.md; what is up to date stays."""
     root, written = Path(root), []
     index = root / "nbs" / "index.ipynb"
     if _write(index, listed_index(root)):
@@ -178,14 +179,14 @@ def write_readme(
 
 
 def _pictures(root: Path):
-    "The pictures of the start page's figures, the first, the second, and so on."
+    """The pictures of the start page's figures, the first, the second, and so on."""
     number = 0
     while number := number + 1:
         yield Path(root) / "nbs" / "images" / f"index-{number}.svg"
 
 
 def _write(path: Path, text: str) -> bool:
-    "Write a file unless it says this already."
+    """Write a file unless it says this already."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

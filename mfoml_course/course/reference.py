@@ -18,7 +18,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # %% ../../nbs/api/40_course/reference.ipynb #3a8eb7ae
 @dataclass(frozen=True)
 class Parameter:
-    "A parameter, a field or a returned value, as a reader wants to know it."
+    """A parameter, a field or a returned value, as a reader wants to know it."""
 
     name: str  # as it stands in the signature, with its stars
     shape: str = ""  # the shape, or the type where there is no shape
@@ -32,7 +32,7 @@ _SHAPE = re.compile(r"\(([^()]*,[^()]*)\)[,:;]?\s*")
 def split_shape(
     comment: str,  # a docment
 ) -> tuple[str, str]:  # shape (empty when there is none), meaning
-    "A docment's leading shape, and the rest."
+    """A docment's leading shape, and the rest."""
     found = _SHAPE.match(comment)
     if found is None or not re.fullmatch(r"[\w\s,.*/+\-^]*", found[1]):
         return "", comment
@@ -42,7 +42,7 @@ def split_shape(
 def line_comments(
     source: str,  # Python source
 ) -> dict[int, str]:  # line number, from 1: its comment
-    "The comment behind each line of code, joined with the comment lines that follow it."
+    """The comment behind each line of code, joined with the comment lines that follow it."""
     comments, owner, last = {}, None, None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type != tokenize.COMMENT:
@@ -57,7 +57,7 @@ def line_comments(
 
 # %% ../../nbs/api/40_course/reference.ipynb #c272fec8
 def _arguments(arguments: ast.arguments) -> list[tuple[str, ast.arg, ast.expr | None]]:
-    "Name, node and default of each parameter of a signature, without self and cls."
+    """Name, node and default of each parameter of a signature, without self and cls."""
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
     rows = [(p.arg, p, d) for p, d in zip(positional, defaults) if p.arg not in ("self", "cls")]
@@ -79,7 +79,7 @@ def parameters(
     function: ast.FunctionDef,  # its syntax tree
     comments: dict[int, str],  # `line_comments` of the source that it was parsed from
 ) -> list[Parameter]:  # one a parameter, then what is returned
-    "The rows of a function's table."
+    """The rows of a function's table."""
     arguments = _arguments(function.args)
     lines = [(default or node).end_lineno for _, node, default in arguments]
     last = max(lines, default=function.lineno)
@@ -98,7 +98,7 @@ def fields(
     class_: ast.ClassDef,  # its syntax tree
     comments: dict[int, str],  # `line_comments` of the source that it was parsed from
 ) -> list[Parameter]:  # one a field, in order
-    "The rows of a dataclass's table."
+    """The rows of a dataclass's table."""
     annotated = [node for node in class_.body if isinstance(node, ast.AnnAssign)]
     return [
         _parameter(node.target.id, node.annotation, comments.get(node.end_lineno, ""), node.value)
@@ -107,7 +107,7 @@ def fields(
 
 # %% ../../nbs/api/40_course/reference.ipynb #8e7cadac
 def _prose(text: str) -> str:
-    "Markdown that shows `text` as it is written, but for its code and formulas."
+    """Markdown that shows `text` as it is written, but for its code and formulas."""
     parts = re.split(r"(`[^`]*`|\$[^$]+\$)", text)
     return "".join(
         part if i % 2 else re.sub(r"([\\*_<>\[\]~])", r"\\\1", part) for i, part in enumerate(parts)
@@ -122,7 +122,7 @@ def _cell(text: str, *, code: bool = False) -> str:
 def parameter_table(
     rows: list[Parameter],  # may be empty
 ) -> str:  # a Markdown table, or nothing
-    "The table of a signature: name, shape, meaning, default."
+    """The table of a signature: name, shape, meaning, default."""
     if not rows:
         return ""
     lines = ["| name | shape | meaning | default |", "|:--|:--|:--|:--|"]
@@ -140,7 +140,7 @@ def _docstring(node) -> str:
 
 
 def _bare(arguments: ast.arguments) -> str:
-    "A signature without types: they stand in the table."
+    """A signature without types: they stand in the table."""
     bare = ast.parse(f"def f({ast.unparse(arguments)}): pass").body[0].args
     for group in (bare.posonlyargs, bare.args, bare.kwonlyargs, [a for a in (bare.vararg, bare.kwarg) if a]):
         for argument in group:
@@ -182,7 +182,7 @@ def reference(
     *,
     module: str,  # the module that it is exported to
 ) -> dict[str, str]:  # name: its entry in MyST Markdown, in the order of the source
-    "The reference entries of the public functions and classes that a piece of source defines."
+    """The reference entries of the public functions and classes that a piece of source defines."""
     comments, entries = line_comments(source), {}
     for node in ast.parse(source).body:
         if getattr(node, "name", "_").startswith("_"):
@@ -200,7 +200,7 @@ def reference(
 def link_names(
     modules: dict[str, str],  # dotted module: its exported source
 ) -> dict[str, str]:  # what a text may write: the full dotted name
-    "Every way to write a public name of the package between backticks."
+    """Every way to write a public name of the package between backticks."""
     full, bare = {}, {}
     for module, source in modules.items():
         full[module] = module
@@ -225,7 +225,7 @@ def link_code(
     text: str,  # Markdown
     names: dict[str, str],  # from `link_names`
 ) -> str:  # Markdown with links in Sphinx's Python domain
-    "Links from the code names of a text to their reference entries."
+    """Links from the code names of a text to their reference entries."""
 
     def link(found: re.Match) -> str:
         target = names.get(found[1])
