@@ -38,7 +38,9 @@ UNFINISHED = pytest.mark.xfail(strict=False, reason="wavelets and forest are sti
     ],
 )
 def test_ruff_is_content(asked, places, width):
-    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))  # of this environment, on the path or not
+    ruff = shutil.which(
+        "ruff", path=str(Path(sys.executable).parent)
+    )  # of this environment, on the path or not
     if ruff is None:
         pytest.skip("ruff is not installed")
     if asked[0] == "format":
