@@ -518,7 +518,8 @@ class Record:
         self.results = read_results(out, setting)
 
     def add(self, fault, noticed):
-        """Keep one fault's result."""
+        """Keep one fault's result, without the names of this machine's temporary files."""
+        noticed = noticed and re.sub(re.escape(tempfile.gettempdir()) + r"[^\s']*", "...", noticed)
         entry = {
             "fault": fault.name,
             "kind": fault.kind,
