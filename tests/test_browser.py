@@ -95,15 +95,24 @@ ALL_STATES = {
     "wide, dark": (WIDE, "dark"),
     "narrow, light": (NARROW, "light"),
 }
-THOROUGHLY = ("index", "workshop/02_classic_ml", "api/08_forest")  # in all four states, in every run
+THOROUGHLY = ("index", "api/08_forest")  # in all four states, in every run
+EVERY = 4  # library pages have one frame: the quick run opens one in four
+
+
+def in_quick_run(number, page, state):
+    """Pages take turns, wide and light or narrow and dark; of the library one in four is opened."""
+    if page in THOROUGHLY:
+        return True
+    opened = not page.startswith("api/") or number % EVERY == 0
+    return opened and state == list(ALL_STATES)[number // EVERY % 2]
 
 
 def page_states():
-    """Each page in each state; in the quick run pages take turns, wide and light or narrow and dark."""
+    """Each page in each state, those that the quick run leaves out marked as slow."""
     for number, page in enumerate(PAGES):
         for state in ALL_STATES:
-            always = page in THOROUGHLY or state == list(ALL_STATES)[number % 2]
-            yield pytest.param(page, state, marks=() if always else pytest.mark.slow, id=f"{page}, {state}")
+            marks = () if in_quick_run(number, page, state) else pytest.mark.slow
+            yield pytest.param(page, state, marks=marks, id=f"{page}, {state}")
 
 
 @pytest.mark.parametrize("page, state", list(page_states()))
@@ -237,54 +246,51 @@ LAB = [
 ]
 
 
-@pytest.fixture(params=WORKSHOP)
-def lab(request, tmp_path):
-    """`mfoml lab` on a copy of the workshop, with its own settings: process, address, a notebook."""
-    course = tmp_path / "course"
-    shutil.copytree(ROOT / "nbs" / "workshop", course / "nbs" / "workshop")
-    for name in ("settings.ini", "nbs/index.ipynb"):
-        shutil.copy(ROOT / name, course / name)
-    settings = tmp_path / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(
-        '{"windowingMode": "none"}'
-    )  # cells out of sight are drawn too, so that we can see them
-    folders = {
-        "JUPYTERLAB_SETTINGS_DIR": tmp_path / "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": tmp_path / "workspaces",
-        "JUPYTER_CONFIG_DIR": tmp_path / "config",
-        "JUPYTER_RUNTIME_DIR": tmp_path / "runtime",
-        "IPYTHONDIR": tmp_path / "ipython",
+def lab_folders(place):
+    """Where a JupyterLab of the tests keeps its things, and the one setting that it is given."""
+    setting = place / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    setting.parent.mkdir(parents=True)
+    setting.write_text('{"windowingMode": "none"}')  # cells out of sight are drawn too, so that we see them
+    return {
+        "JUPYTERLAB_SETTINGS_DIR": str(place / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(place / "workspaces"),
+        "JUPYTER_CONFIG_DIR": str(place / "config"),
+        "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
+        "IPYTHONDIR": str(place / "ipython"),
     }
+
+
+def copied_course(place):
+    """The workshop, its settings and start page, in a folder of their own."""
+    shutil.copytree(ROOT / "nbs" / "workshop", place / "nbs" / "workshop")
+    for name in ("settings.ini", "nbs/index.ipynb"):
+        shutil.copy(ROOT / name, place / name)
+    return place
+
+
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
+    """`mfoml lab` on a copy of the workshop, and a tab for its notebooks: process, address, folder, tab."""
+    place = tmp_path_factory.mktemp("lab")
+    course = copied_course(place / "course")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        **{name: str(path) for name, path in folders.items()},
-        "MFOML_BUDGET": "smoke",
-    }
-    server = subprocess.Popen(
-        [*LAB, str(port)],
-        cwd=course,
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
+    environment = {**os.environ, **lab_folders(place), "MFOML_BUDGET": "smoke"}
+    pipes = {"stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+    server = subprocess.Popen([*LAB, str(port)], cwd=course, env=environment, **pipes)
     try:
-        address = next(
-            found[0]
-            for line in server.stderr
-            if (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", line))
-        )
+        found = (re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", line) for line in server.stderr)
+        address = next(filter(None, found))[0]
         threading.Thread(target=server.stderr.read, daemon=True).start()
-        yield server, address, course / "nbs" / "workshop" / f"{request.param}.ipynb"
+        origin = re.match(r"http://[^/]+/", address)[0]
+        with browser.new_context(viewport={"width": 1400, "height": 1000}) as context:
+            watched = Watched(context, allowed=(origin, "data:", "blob:"))
+            sockets = origin.replace("http", "ws")
+            watched.tab.on("websocket", lambda to: to.url.startswith(sockets) or watched.wrong.append(to.url))
+            yield server, address, course / "nbs" / "workshop", watched
     finally:
-        server.terminate()
-        try:
-            server.wait(30)
-        finally:
-            server.kill()
+        server.kill()
+        server.wait()
 
 
 RAN = r"""() => {
@@ -305,51 +311,42 @@ def shown_in(notebook):
     return figures, any("$" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
-def test_a_workshop_notebook_in_jupyterlab(browser, lab):
+def kernels_of(server):
+    """The kernels that a Jupyter server has started."""
+    children = psutil.Process(server.pid).children(recursive=True)
+    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("name", WORKSHOP)
+def test_a_workshop_notebook_in_jupyterlab(lab, name):
     """Opened with its token and run: figures and formulas are there, nothing fails or asks the outside."""
-    server, address, notebook = lab
-    n_figures, has_formulas = shown_in(notebook)
-    origin = re.match(r"http://[^/]+/", address)[0]
-    with browser.new_context(viewport={"width": 1400, "height": 1000}) as context:
-        watched = Watched(context, allowed=(origin, "data:", "blob:"))
-        tab = watched.tab
-        tab.on(
-            "websocket",
-            lambda socket: (
-                socket.url.startswith(origin.replace("http", "ws")) or watched.wrong.append(socket.url)
-            ),
-        )
-        tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{notebook.name}?", address))
-        tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        tab.wait_for_selector(
-            "text=/\\| Idle$/"
-        )  # the status bar: cells that are run before the kernel is ready are not run
-        tab.click(".lm-MenuBar-item:has-text('Run') >> nth=0")
-        tab.click("li.lm-Menu-item[data-command='runmenu:run-all']")
-        tab.wait_for_function(
-            RAN, polling=1000, timeout=3 * PATIENCE
-        )  # asked at every frame, a loaded machine would do nothing else
-        tab.wait_for_function(DRAWN, polling=500)
-        figures, formulas = (
-            tab.locator(selector).count()
-            for selector in (".jp-Notebook svg.main-svg", ".jp-Notebook mjx-container")
-        )
-        assert (
-            figures >= n_figures and bool(formulas) >= has_formulas and tab.locator("mjx-merror").count() == 0
-        )
-        errors = tab.locator(
-            "[data-mime-type='application/vnd.jupyter.error'],"
-            "[data-mime-type='application/vnd.jupyter.stderr']"
-        )
-        assert errors.all_inner_texts() == []
-        kernels = [
-            child
-            for child in psutil.Process(server.pid).children(recursive=True)
-            if "ipykernel_launcher" in " ".join(child.cmdline())
-        ]
-        assert [kernel.cmdline()[0] for kernel in kernels] == [sys.executable]
-        assert watched.wrong == []
+    server, address, folder, watched = lab
+    n_figures, has_formulas = shown_in(folder / f"{name}.ipynb")
+    tab = watched.tab
+    tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{name}.ipynb?reset&", address))
+    tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    # the status bar: cells that are run before the kernel is ready are not run
+    tab.wait_for_selector("text=/\\| Idle$/")
+    tab.click(".lm-MenuBar-item:has-text('Run') >> nth=0")
+    tab.click("li.lm-Menu-item[data-command='runmenu:run-all']")
+    # asked at every frame, a loaded machine would do nothing else
+    tab.wait_for_function(RAN, polling=1000, timeout=3 * PATIENCE)
+    tab.wait_for_function(DRAWN, polling=500)
+    figures, formulas = map(tab.locator, (".jp-Notebook svg.main-svg", ".jp-Notebook mjx-container"))
+    assert figures.count() >= n_figures and bool(formulas.count()) >= has_formulas
+    assert tab.locator("mjx-merror").count() == 0
+    errors = tab.locator(
+        "[data-mime-type='application/vnd.jupyter.error'],[data-mime-type='application/vnd.jupyter.stderr']"
+    )
+    assert errors.all_inner_texts() == [] and watched.wrong == []
+    assert {kernel.cmdline()[0] for kernel in kernels_of(server)} == {sys.executable}
+
+
+def test_jupyterlab_ends_with_its_kernels(lab):
+    """A server that is told to end takes the kernels of the notebooks above with it."""
+    server, *_ = lab
+    kernels = kernels_of(server)
     server.send_signal(signal.SIGTERM)
     assert server.wait(30) == 0
     psutil.wait_procs(kernels, timeout=10)
-    assert not any(kernel.is_running() for kernel in kernels)
+    assert kernels and not any(kernel.is_running() for kernel in kernels)

@@ -38,7 +38,8 @@ def work(rank, folder):
 
 
 def test_two_processes_measure_what_one_does(tmp_path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    mp.set_forkserver_preload([__name__, "torch.distributed"])  # torch is imported once for both
+    mp.start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
     means, measures = two_passes(*samples())
     for rank in range(2):
         theirs = torch.load(tmp_path / f"{rank}.pt")

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -69,4 +70,5 @@ def test_what_moved_is_where_the_changelog_says():
     moves = [line.strip("|").split(" | ") for line in lines if line.startswith("| `mfoml_course.")]
     modules = {re.search(r"`(mfoml_course[.\w]+)`", now)[1] for _, now in moves}
     assert len(moves) > 30 and modules - {f"mfoml_course.{name}" for _, name in exported_modules()} == set()
-    assert "mfoml_course" in loaded_by(modules)
+    for module in modules:
+        import_module(module)

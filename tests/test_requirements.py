@@ -3,6 +3,7 @@
 import ast
 import json
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def required():
     return {canonicalize_name(Requirement(line).name) for line in lines}
 
 
+@cache
 def used():
     """Canonical names of the distributions that the imported names may belong to."""
     distributions = packages_distributions()

@@ -27,11 +27,14 @@ PRELOADED = (
     "pandas",
     "scipy.stats",
     "sklearn.ensemble",
+    "xgboost",
+    "lightgbm",
     "plotly.graph_objects",
     "nbformat",
     "torch",
     "torchvision",
     "torchmetrics",
+    "transformers",
 )
 ADDRESS = "MFOML_FORKSERVER"  # the environment's name for the server's socket
 

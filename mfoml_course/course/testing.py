@@ -154,6 +154,7 @@ def testing_environment(
         **kept,
         "IN_TEST": "1",
         "MFOML_BUDGET": "smoke",
+        "HF_HUB_OFFLINE": "1",  # else it asks six times, half a minute, for what is refused at once
         "PLOTLY_RENDERER": "plotly_mimetype",
         "OMP_NUM_THREADS": kept.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers()))),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), kept.get("PYTHONPATH")])),
