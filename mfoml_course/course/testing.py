@@ -140,8 +140,8 @@ def export_differences(
 
 # %% ../../nbs/api/40_course/testing.ipynb #40c7a4c9
 def workers() -> int:
-    """How many notebooks are tested at once: one a core, at most four."""
-    return max(1, min(4, os.cpu_count() or 1))
+    """How many notebooks are tested at once: one more than there are cores, at most four."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 # %% ../../nbs/api/40_course/testing.ipynb #2e7c564e
 def testing_environment(
