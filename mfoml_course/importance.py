@@ -16,7 +16,7 @@ def wavelet_importance(
     *,
     tau: float = 1.0,  # exponent of the norms, positive
 ) -> np.ndarray:  # (n_features,) S_i^tau, not normalised
-    "S_i^tau: the mean over trees of the sum of ||psi||_2^tau over the children of cuts along feature i."
+    """S_i^tau: the mean over trees of the sum of ||psi||_2^tau over the children of cuts along feature i."""
     if not (isinstance(tau, (int, float, np.number)) and 0 < tau < np.inf):
         raise ValueError(f"expected tau to be a positive number, got {tau!r}")
     power = wavelet_norms(wavelets) ** tau

@@ -16,7 +16,7 @@ def path_ranks(
     rank: np.ndarray,  # (n_nodes - 1,) place of each non-root node in the order of entry
     nothing: int,  # a place behind all others, to fill up with
 ) -> np.ndarray:  # (n_nodes, depth) int32
-    "The places of the wavelets on the way from the root to each node."
+    """The places of the wavelets on the way from the root to each node."""
     levels = node_levels(nodes)[1:]
     paths = np.full((nodes.n_nodes, len(levels)), nothing, dtype=np.int32)
     for depth, level in enumerate(levels):
@@ -27,12 +27,12 @@ def path_ranks(
 # %% ../../nbs/api/03_wavelets/curves.ipynb #53fc8bc8
 def _error_changes(
     events: np.ndarray,  # (B, n_events) places on the samples' paths
-    terms: np.ndarray,  # (n_wavelets + 1, n_outputs) jumps, or (n_wavelets + 1, 1 + n_features, n_outputs) polynomials, in the order of entry
+    terms: np.ndarray,  # (n_wavelets + 1, [n_basis,] n_outputs) jumps or polynomials, in the order of entry
     residual: np.ndarray,  # (B, n_outputs) before the first wavelet
     factor: np.ndarray,  # (B,) multiplies every wavelet at the sample
-    basis: np.ndarray | None,  # (B, 1 + n_features) for polynomials
+    basis: np.ndarray | None,  # (B, n_basis) for polynomials
 ) -> np.ndarray:  # (n_wavelets + 1,) change of the block's squared error as each wavelet enters
-    "What each wavelet does to the summed squared error."
+    """What each wavelet does to the summed squared error."""
     events = np.sort(events)
     changes = np.zeros(len(terms))
     for output in range(terms.shape[-1]):
@@ -46,35 +46,55 @@ def _error_changes(
         changes -= np.bincount(events.ravel(), weights=after.ravel(), minlength=len(terms))
     return changes
 
+# %% ../../nbs/api/03_wavelets/curves.ipynb #5a3c90e1
+def _forest_paths(
+    nodes: list[TreeNodes],
+    order: np.ndarray,  # (n_wavelets,) the wavelets, tree after tree, in the order of entry
+) -> list[np.ndarray]:  # (n_nodes, depth) a tree
+    """The places of the wavelets on every tree's paths."""
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    ends = np.cumsum([t.n_nodes - 1 for t in nodes])
+    return [path_ranks(t, rank[end - t.n_nodes + 1 : end], len(order)) for t, end in zip(nodes, ends)]
+
+
+def _events(
+    paths: list[np.ndarray],  # (n_nodes, depth) a tree
+    leaves: list[np.ndarray],  # (B,) the samples' leaves, a tree
+    takes_part: np.ndarray | None,  # (B, n_trees)
+    nothing: int,  # a place behind all others
+) -> np.ndarray:  # (B, n_events)
+    """The places of all wavelets that each sample meets."""
+    met = [path[leaf] for path, leaf in zip(paths, leaves)]
+    if takes_part is not None:
+        met = [np.where(part[:, None], m, nothing) for m, part in zip(met, takes_part.T)]
+    return np.concatenate(met, axis=1)
+
 # %% ../../nbs/api/03_wavelets/curves.ipynb #9076ce2e
 def error_curve(
     nodes: list[TreeNodes],  # the trees
     order: np.ndarray,  # (n_wavelets,) the wavelets (non-root nodes, tree after tree) in the order of entry
-    terms: np.ndarray,  # (n_wavelets, n_outputs) what each adds, or (n_wavelets, 1 + n_features, n_outputs) polynomials on `basis`
+    terms: np.ndarray,  # (n_wavelets, [n_basis,] n_outputs) what each adds: jumps, or polynomials on `basis`
     X: np.ndarray,  # (n_samples, n_features)
     residual: np.ndarray,  # (n_samples, n_outputs) labels minus what is there before the first wavelet
     *,
     factor: np.ndarray | None = None,  # (n_samples,) multiplies every wavelet at a sample; default 1
-    takes_part: np.ndarray
-    | None = None,  # (n_samples, n_trees) False: the tree is left out for the sample; default all take part
-    basis: np.ndarray | None = None,  # (n_samples, 1 + n_features) for polynomials
+    takes_part: np.ndarray | None = None,  # (n_samples, n_trees) False: the tree is left out for the sample
+    basis: np.ndarray | None = None,  # (n_samples, n_basis) for polynomials
     block: int = 2**16,  # numbers in a block of work
 ) -> np.ndarray:  # (n_wavelets + 1,) entry M: the error with the first M wavelets
-    "Mean over the samples of the squared error, summed over outputs, for every M."
-    nothing, rank = len(order), np.empty_like(order)
-    rank[order] = np.arange(nothing)
-    sorted_terms = np.concatenate([terms[order], np.zeros((1, *terms.shape[1:]))])
-    ends = np.cumsum([t.n_nodes - 1 for t in nodes])
-    paths = [path_ranks(t, rank[end - t.n_nodes + 1 : end], nothing) for t, end in zip(nodes, ends)]
+    """Mean over the samples of the squared error, summed over outputs, for every M."""
+    paths = _forest_paths(nodes, order)
     leaves = [apply(t, X) for t in nodes]
+    sorted_terms = np.concatenate([terms[order], np.zeros((1, *terms.shape[1:]))])
+    if factor is None:
+        factor = np.ones(len(X))
     width = sum(p.shape[1] for p in paths) * (1 if basis is None else basis.shape[1])
-    factor, changes = np.ones(len(X)) if factor is None else factor, np.zeros(nothing + 1)
+    changes = np.zeros(len(sorted_terms))
     for rows in np.array_split(np.arange(len(X)), 1 + len(X) * width // block):
-        met = [p[leaf[rows]] for p, leaf in zip(paths, leaves)]
-        if takes_part is not None:
-            met = [np.where(part[:, None], m, nothing) for m, part in zip(met, takes_part[rows].T)]
+        taking = None if takes_part is None else takes_part[rows]
+        events = _events(paths, [leaf[rows] for leaf in leaves], taking, len(order))
         at_rows = None if basis is None else basis[rows]
-        events = np.concatenate(met, axis=1)
         changes += _error_changes(events, sorted_terms, residual[rows], factor[rows], at_rows)
     start = (residual**2).sum()
     return np.append(start, start + np.cumsum(changes[:-1])) / len(X)

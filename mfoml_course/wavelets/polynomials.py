@@ -17,34 +17,44 @@ def affine_fit(
     Z: np.ndarray,  # (n, n_features) samples of one node
     R: np.ndarray,  # (n, n_outputs) what is to be fitted there
     *,
-    weight: np.ndarray,  # (n,) weights of the samples as fractions of the whole tree's: they sum to the node's measure
+    weight: np.ndarray,  # (n,) fractions of the whole tree's weight: they sum to the node's measure
     tolerance: float = 1e-9,  # singular values below this fraction of the largest count as zero
-) -> tuple[
-    np.ndarray, np.ndarray, int
-]:  # (1 + n_features, n_outputs) polynomial on (1, z); the same shape: coefficients in the orthonormal basis; rank
-    "Least-squares affine fit by the SVD of the centred samples."
-    n_features, measure, root = Z.shape[1], weight.sum(), np.sqrt(weight)[:, None]
-    center, mean = weight @ Z / measure, weight @ R / measure
-    polynomial, coef = np.zeros((2, 1 + n_features, R.shape[1]))
+) -> tuple[np.ndarray, np.ndarray, int]:  # (1 + n_features, n_outputs) twice; the rank
+    """Least-squares affine fit: polynomial on (1, z), coefficients in the orthonormal basis, rank."""
+    measure = weight.sum()
+    center = weight @ Z / measure
+    mean = weight @ R / measure
+    polynomial, coef = np.zeros((2, 1 + Z.shape[1], R.shape[1]))
     polynomial[0], coef[0] = mean, mean * np.sqrt(measure)
-    if np.count_nonzero(weight) < n_features + 1:
+    if np.count_nonzero(weight) < Z.shape[1] + 1:
         return polynomial, coef, 0
-    U, s, Vt = np.linalg.svd(root * (Z - center), full_matrices=False)
+    along, slope = _slopes(Z - center, R - mean, np.sqrt(weight)[:, None], tolerance)
+    polynomial[0] -= center @ slope
+    polynomial[1:] = slope
+    coef[1 : 1 + len(along)] = along
+    return polynomial, coef, len(along)
+
+
+def _slopes(
+    Z: np.ndarray,  # (n, n_features) centred samples
+    R: np.ndarray,  # (n, n_outputs) what is to be fitted, centred
+    root: np.ndarray,  # (n, 1) roots of the weights
+    tolerance: float,
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # (rank, n_outputs) along the principal directions; (n_features, n_outputs)
+    """The least-squares slope of minimum norm by the SVD, and its coefficients."""
+    U, s, Vt = np.linalg.svd(root * Z, full_matrices=False)
     keep = s > tolerance * s[0]
-    along = U[:, keep].T @ (root * (R - mean))
-    slope = Vt[keep].T @ (along / s[keep, None])
-    polynomial[0], polynomial[1:] = mean - center @ slope, slope
-    coef[1 : 1 + keep.sum()] = along
-    return polynomial, coef, int(keep.sum())
+    along = U[:, keep].T @ (root * R)
+    return along, Vt[keep].T @ (along / s[keep, None])
 
 # %% ../../nbs/api/03_wavelets/polynomials.ipynb #b546cda9
 @dataclass(frozen=True)
 class LocalPolynomials:
-    "The affine increments of one tree's nodes, in z = (x - center) / scale."
+    """The affine increments of one tree's nodes, in z = (x - center) / scale."""
 
-    polynomial: (
-        np.ndarray
-    )  # (n_nodes, 1 + n_features, n_outputs) coefficients on (1, z); the root's is its whole fit
+    polynomial: np.ndarray  # (n_nodes, 1 + n_features, n_outputs) on (1, z); the root's is its whole fit
     coef: np.ndarray  # (n_nodes, 1 + n_features, n_outputs) the same in each node's orthonormal basis
     rank: np.ndarray  # (n_nodes,) slope directions that were fitted: 0 = the mean alone
 
@@ -58,19 +68,20 @@ def local_polynomials(
     scale: np.ndarray,  # (n_features,) positive
     sample_weight: np.ndarray | None = None,  # (n,) default: all alike
 ) -> LocalPolynomials:
-    "Fits every node to what its ancestors left over, from the root down."
-    Z, residual, at = (X - center) / scale, np.array(Y, dtype=float), apply(nodes, X)
-    shape = (nodes.n_nodes, 1 + nodes.n_features, Y.shape[1])
-    polynomial, coef, rank = np.zeros(shape), np.zeros(shape), np.zeros(nodes.n_nodes, dtype=int)
+    """Fits every node to what its ancestors left over, from the root down."""
+    Z = (X - center) / scale
+    residual = np.array(Y, dtype=float)
+    polynomial, coef = np.zeros((2, nodes.n_nodes, 1 + nodes.n_features, Y.shape[1]))
+    rank = np.zeros(nodes.n_nodes, dtype=int)
     weight = np.full(len(X), 1 / len(X)) if sample_weight is None else sample_weight / sample_weight.sum()
-    for node, rows in _members(nodes, at):
+    for node, rows in _members(nodes, apply(nodes, X)):
         polynomial[node], coef[node], rank[node] = affine_fit(Z[rows], residual[rows], weight=weight[rows])
         residual[rows] -= polynomial[node][0] + Z[rows] @ polynomial[node][1:]
     return LocalPolynomials(polynomial, coef, rank)
 
 # %% ../../nbs/api/03_wavelets/polynomials.ipynb #38ae3798
 def _members(nodes: TreeNodes, at: np.ndarray):
-    "Yields (node, its samples' rows) from the root's level down; `at` (n,) is each sample's leaf."
+    """Yields (node, its samples' rows) from the root's level down; `at` (n,) is each sample's leaf."""
     steps, levels = [at], node_levels(nodes)
     for level in levels[:0:-1]:
         steps.append(np.where(np.isin(steps[-1], level), nodes.parent[steps[-1]], at))
