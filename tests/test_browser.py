@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
-from mfoml_course.course.server import serve
+from mfoml_course.course.server import serve_pages
 from mfoml_course.course.site import SECTIONS, build_site, section_pages
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mfoml_course
-from mfoml_course.course import read_requirements, read_settings
+from mfoml_course.course import read_requirements, package_settings
 
 TEST_COMMAND = 'python3 -m venv .venv && .venv/bin/pip install -e ".[dev]" && .venv/bin/mfoml test'
 
@@ -27,7 +27,7 @@ def read_yaml(path):
 def test_versions_agree(root):
     versions = {
         mfoml_course.__version__,
-        read_settings(root)["version"],
+        package_settings(root)["version"],
         read_yaml(root / "CITATION.cff")["version"],
     }
     assert len(versions) == 1
@@ -35,14 +35,30 @@ def test_versions_agree(root):
 
 def test_environment_lists_the_same_requirements(root):
     *conda, pip = read_yaml(root / "environment.yml")["dependencies"]
-    assert conda == [f"python>={read_settings(root)['min_python']}", "pip"]
+    assert conda == [f"python>={package_settings(root)['min_python']}", "pip"]
     *lines, course = pip["pip"]
     assert course == "-e ."
     assert sorted(lines) == sorted({line for listed in read_requirements(root).values() for line in listed})
 
 
+def test_every_conda_activate_names_the_environment(root):
+    name = read_yaml(root / "environment.yml")["name"]
+    places = [
+        root / "README.md",
+        root / "environment.yml",
+        root / "CONTRIBUTING.md",
+        *(root / "nbs").rglob("*.ipynb"),
+    ]
+    told = {
+        (path.name, found)
+        for path in places
+        for found in re.findall(r"conda activate ([\w-]+)", path.read_text(encoding="utf-8"))
+    }
+    assert len(told) > 1 and {found for _, found in told} == {name}
+
+
 def test_python_bounds_agree(root):
-    oldest = read_settings(root)["min_python"]
+    oldest = package_settings(root)["min_python"]
     assert f'requires-python = ">={oldest}"' in (root / "pyproject.toml").read_text(encoding="utf-8")
     tested = read_yaml(root / ".github" / "workflows" / "test.yml")["jobs"]["test"]["strategy"]["matrix"][
         "python"
@@ -53,9 +69,9 @@ def test_python_bounds_agree(root):
 
 
 def test_doctor_knows_the_oldest_python(root):
-    from mfoml_course.course.doctor import OLDEST_PYTHON
+    from mfoml_course.course.installation import OLDEST_PYTHON
 
-    assert ".".join(map(str, OLDEST_PYTHON)) == read_settings(root)["min_python"]
+    assert ".".join(map(str, OLDEST_PYTHON)) == package_settings(root)["min_python"]
 
 
 def test_every_import_is_required(root):

@@ -1,7 +1,10 @@
 """The names that users and tests from outside call stay importable at their paths, with their parameters."""
 
+import ast
 import inspect
+from collections import defaultdict
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +67,16 @@ def test_public_names_stand_where_they_stood(module):
     for name, parameters in PUBLIC[module].items():
         known = inspect.signature(getattr(found, name)).parameters
         assert set(parameters.split()) <= set(known), name
+
+
+def test_one_name_is_one_thing():
+    package = Path(__file__).resolve().parent.parent / "mfoml_course"
+    homes = defaultdict(list)
+    for path in package.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                and node.name[0] != "_"
+            ):
+                homes[node.name].append(path.relative_to(package).as_posix())
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

