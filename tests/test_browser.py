@@ -151,7 +151,7 @@ def test_search_and_copy(browser, site):
         addresses.append(url)
         answered.set()
 
-    threading.Thread(target=serve, args=(site, 0), kwargs={"ready": ready}, daemon=True).start()
+    threading.Thread(target=serve_pages, args=(site, 0), kwargs={"ready": ready}, daemon=True).start()
     assert answered.wait(30)
     with browser.new_context(viewport=WIDE, permissions=["clipboard-read", "clipboard-write"]) as context:
         watched = Watched(context, allowed=(addresses[0], "data:", "blob:"))

@@ -92,7 +92,8 @@ def running_server(
 ):
     """A fork server for the length of a block; gives its address."""
     address = os.path.join(folder, "kernels")
-    code = f"from mfoml_course.course.forkserver import serve_kernels; serve_kernels({address!r}, {tuple(modules)!r})"
+    served = f"serve_kernels({address!r}, {tuple(modules)!r})"
+    code = f"from mfoml_course.course.forkserver import serve_kernels; {served}"
     server = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
     try:
         yield address
