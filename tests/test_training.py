@@ -23,7 +23,7 @@ MOMENTS = {  # name: (what dies, at which call of it)
     "in the middle of a record's line": ("append_line", 2),
     "between the record and the epoch's weights": ("save_checkpoint", 5),
     "in the middle of writing the checkpoint": ("torch.save", 4),
-    "between the flush and the rename": ("os.replace", 6),
+    "between the flush and the rename": ("os.replace", 7),
     "right after the checkpoint": ("random_states after", 3),
     "while resuming": ("restore_random_states", 1),
 }

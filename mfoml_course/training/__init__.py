@@ -14,6 +14,7 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -30,6 +31,7 @@ from ..activations import evaluation
 from ..activations import layer_outputs
 from ..activations import logits_of
 from ..activations import model_device
+from ..records import hold
 from ..records import read_lines
 from .checkpoints import RECORDS_FILE
 from .checkpoints import begin_or_resume
@@ -193,9 +195,11 @@ def train(
     run = Run(model, optimizer, scheduler, (train_loader, test_loader), None if out is None else Path(out))
     names = choose_layers(model, loss.layers) if hasattr(loss, "layers") else []
     try:
-        if run.out is not None:
-            begin_or_resume(run, save_epochs)
-        with layer_outputs(model, names) as outputs, _bar(run, epochs, progress) as bar:
+        with (
+            _begun(run, save_epochs),
+            layer_outputs(model, names) as outputs,
+            _bar(run, epochs, progress) as bar,
+        ):
             while run.epoch < epochs:
                 _one_epoch(run, loss, {"outputs": outputs, "names": names}, evaluate_train, bar)
                 _finish_epoch(run, callbacks, save_epochs)
@@ -203,6 +207,17 @@ def train(
         for callback in callbacks:
             getattr(callback, "close", lambda: None)()
     return pd.DataFrame(run.records)
+
+
+@contextmanager
+def _begun(run: Run, save_epochs: bool | Collection[int]) -> Iterator[None]:
+    """The run taken up where it has a folder, which is held by this process."""
+    if run.out is None:
+        yield
+        return
+    with hold(run.out):
+        begin_or_resume(run, save_epochs)
+        yield
 
 
 def _finish_epoch(run: Run, callbacks: Sequence[Callable], save_epochs: bool | Collection[int]) -> None:
