@@ -5,16 +5,20 @@
 # %% auto #0
 __all__ = ['Wavelets', 'node_wavelets', 'forest_wavelets', 'wavelet_norms', 'rank_wavelets']
 
-# %% ../../nbs/api/03_wavelets/jumps.ipynb #9391c7bf
-from dataclasses import dataclass
+# %% ../../nbs/api/03_wavelets/jumps.ipynb #661f254d
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from ..trees import forest_terms
-from ..trees.nodes import TreeNodes, check_features, log_volume
+from ..trees.nodes import TreeNodes, check_features, log_volume, sum_from_root
 from .affine import AffineTerms, affine_wavelets, exceeds_rounding, join_trees
+from .honest import HonestTerms, has_unseen, honest_terms
+from .paths import AffinePaths
 
-# %% ../../nbs/api/03_wavelets/jumps.ipynb #e384a1e8
+# %% ../../nbs/api/03_wavelets/jumps.ipynb #9dbeea22
 @dataclass(frozen=True)
 class Wavelets:
     """The geometric wavelets of a forest: one entry a non-root node, tree after tree."""
@@ -35,6 +39,7 @@ class Wavelets:
     n_features: int
     order: int = 1
     affine: AffineTerms | None = None  # order 2 only
+    honest: HonestTerms | None = None  # what out-of-bag rows confirm; None where it is not known
 
     @property
     def n_wavelets(self) -> int:
@@ -114,24 +119,55 @@ def node_wavelets(
         n_features=nodes[0].n_features,
     )
 
-# %% ../../nbs/api/03_wavelets/jumps.ipynb #040cfb28
+# %% ../../nbs/api/03_wavelets/jumps.ipynb #72f4ff47
+def _affine_paths(
+    wavelets: Wavelets,  # of order 2
+    nodes: list[TreeNodes],
+    X: np.ndarray,  # (n_samples, n_features)
+) -> list[Callable]:  # a tree: rows -> what `tree_honest` needs of order 2
+    """The trees' polynomials, node by node, and their basis at chosen rows."""
+    ends = np.cumsum([t.n_nodes - 1 for t in nodes])[:-1]
+    parts = zip(
+        nodes, wavelets.affine.root, np.split(wavelets.polynomials, ends), np.split(wavelets.coef, ends)
+    )
+
+    def paths(t, root, polynomial, coef, rows):
+        total = sum_from_root(t, np.concatenate([root[None], polynomial]))
+        increments = np.concatenate([np.zeros_like(root)[None], polynomial])
+        own = np.concatenate([np.zeros_like(coef[:1]), coef])
+        return dict(affine=AffinePaths(increments, total, wavelets.basis(X[rows])), coef=own)
+
+    return [partial(paths, *part) for part in parts]
+
+
+def _honest_terms(wavelets: Wavelets, forest, nodes: list[TreeNodes], X, y, sample_weight) -> HonestTerms:
+    """What out-of-bag rows confirm of the wavelets, of order 1 or 2."""
+    X = check_features(X, wavelets.n_features)
+    affine = None if wavelets.order == 1 else _affine_paths(wavelets, nodes, X)
+    return honest_terms(forest, nodes, X, y, sample_weight=sample_weight, affine=affine)
+
+# %% ../../nbs/api/03_wavelets/jumps.ipynb #b7a7a14d
 def forest_wavelets(
     forest,  # a fitted tree, forest or boosted model (see `trees.SUPPORTED`)
-    X: np.ndarray | None = None,  # (n_samples, n_features) the training samples; for order 2 and the volume
-    y: np.ndarray | None = None,  # (n_samples,) or (n_samples, n_outputs) the training labels; for order 2
+    X: np.ndarray | None = None,  # (n_samples, n_features) its samples: order 2, volume, honest terms
+    y: np.ndarray | None = None,  # (n_samples,) or (n_samples, n_outputs) its labels: order 2, honest terms
     *,
     measure: str = "samples",  # "samples": share of the tree's own weight; "volume": of the box in [0, 1]^n
     order: int = 1,  # 1: constants, 2: affine polynomials
-    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of its fit; for order 2
+    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of its fit
 ) -> Wavelets:
     """The geometric wavelets of a forest; raises ValueError or TypeError for what it cannot read."""
     if order not in (1, 2):
         raise ValueError(f"expected order 1 or 2, got {order!r}")
     nodes, offset = forest_terms(forest)
     wavelets = node_wavelets(nodes, offset, _log_measures(nodes, X, measure))
-    if order == 1:
+    if order == 2:
+        wavelets = affine_wavelets(
+            wavelets, forest, nodes, X, y, measure=measure, sample_weight=sample_weight
+        )
+    if X is None or y is None or not has_unseen(forest, len(X), len(nodes)):
         return wavelets
-    return affine_wavelets(wavelets, forest, nodes, X, y, measure=measure, sample_weight=sample_weight)
+    return replace(wavelets, honest=_honest_terms(wavelets, forest, nodes, X, y, sample_weight))
 
 # %% ../../nbs/api/03_wavelets/jumps.ipynb #ef1fc19d
 def wavelet_norms(
