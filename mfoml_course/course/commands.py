@@ -91,13 +91,14 @@ def command_train(preset: str | None, listed: bool, budget: str, out: Path | Non
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the samples and the forest."
 )
-def command_probe(run: Path, **options: Any) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the tables.  [default: RUN/probe]")
+def command_probe(run: Path, out: Path | None, **options: Any) -> None:
     """Measure the smoothness of the labels over every layer of a run."""
     from mfoml_course.experiments.probe_runs import probe_run
 
     with told():
-        probe_run(run, report=click.echo, **options)
-    click.echo(f"\ntables: {run / 'probe'}")
+        probe_run(run, out=out, report=click.echo, **options)
+    click.echo(f"\ntables: {out or run / 'probe'}")
 
 # %% ../../nbs/api/40_course/commands.ipynb #f95400ec
 @click.command("collapse", epilog="Example: mfoml collapse mnist-resnet18 --svsl-weight 1e-5 --gamma 4")

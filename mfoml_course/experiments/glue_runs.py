@@ -23,6 +23,7 @@ from ..datasets.glue import Examples
 from ..datasets.glue import GlueTask
 from ..datasets.glue import glue_task
 from ..datasets.glue import load_glue
+from ..datasets.glue import task_folders
 from ..datasets.images import data_home
 from .settings import Amount
 from .settings import Rate
@@ -97,7 +98,7 @@ def find_glue(
     """The folder that holds the task's training file, or None."""
     if folder is not None:
         return Path(folder)
-    places = [home / task.name for home in (data_home() / "glue", data_home())]
+    places = [place for home in (data_home() / "glue", data_home()) for place in task_folders(task, home)]
     return next((p for p in places if any((p / file).is_file() for file in task.files["train"])), None)
 
 
@@ -159,7 +160,14 @@ class LayerLog:
     ) -> None:
         """Reads what the folder holds."""
         self.path = None if out is None else out / "layers.jsonl"
-        self.rows = read_lines(self.path) if self.path and self.path.exists() else []
+        self.rows = self._kept() if self.path and self.path.exists() else []
+
+    def _kept(self) -> list[dict]:
+        """The rows of the file; ValueError that says how to go on where it is damaged."""
+        try:
+            return read_lines(self.path)
+        except ValueError as error:
+            raise ValueError(f"{error}: delete {self.path}, and the layers are measured again") from error
 
     def add(
         self,
@@ -181,7 +189,7 @@ class LayerLog:
         if not self.rows:
             return pd.DataFrame()
         rows = pd.DataFrame(self.rows).drop(columns="last", errors="ignore")
-        return rows.drop_duplicates(["epoch", "layer"], keep="last")
+        return rows.drop_duplicates(["epoch", "layer"], keep="last", ignore_index=True)
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #e462ac3c
 DEV_BATCH = 100  # texts a batch where nothing is trained
@@ -265,7 +273,7 @@ def run_glue(
 ) -> GlueRun:
     """Fine-tunes a model on a task and measures its layers before and after."""
     device = chosen_device(device)
-    with run_folder(out, settings, free=("epochs",)) as place:
+    with run_folder(out, settings) as place:
         parts = _parts(settings, folder, device)
         layers = LayerLog(place)
         if settings.n_probe:

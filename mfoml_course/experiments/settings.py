@@ -175,11 +175,15 @@ def run_folder(
     free: tuple[str, ...] = (),  # settings that may differ from those that are kept
     about: dict | None = None,  # kept beside the settings, never compared
 ) -> Iterator[Path | None]:  # the folder
-    """The claimed folder of a run; ValueError for another run's, BlockingIOError for one that is held."""
+    """The claimed folder of a run, given back if the run fails before its first line.
+
+    ValueError for the folder of another run, BlockingIOError for one that is held.
+    """
     if out is None:
         yield None
         return
-    with claim(out, settings.plain(), name=name, free=free, about=about) as folder:
+    kept = {"name": name, "free": free, "about": about}
+    with claim(out, settings.plain(), first="**/*.jsonl", **kept) as folder:
         yield folder
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #685956ce

@@ -8,6 +8,7 @@ __all__ = ['PAPER_HEADS', 'RUN_FILE', 'NETWORKS', 'DATA', 'build_model', 'preset
 
 # %% ../../nbs/api/25_experiments/train_runs.ipynb #3adc0a70
 from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def train_preset(
     *,
     epochs: int | None = None,  # in all; None: the preset's
     lr: float | None = None,  # first learning rate; None: the preset's
-    save_epochs=False,  # keep the weights of every epoch
+    save_epochs: bool | Collection[int] = False,  # True, or the epochs whose weights are kept
     budget: str = "laptop",  # "smoke", "laptop" or "gpu"
     labels: str = "true",  # or "shuffled" training labels
     seed: int = 0,  # of the first weights and the order of the samples

@@ -49,7 +49,9 @@ def claimed_rows(
     if out is None:
         yield {}
         return
-    with claim(out, {**settings, "weights": weights_hash(model)}, name=SETTINGS_FILE) as folder:
+    with claim(
+        out, {**settings, "weights": weights_hash(model)}, name=SETTINGS_FILE, first=ROWS_FILE
+    ) as folder:
         yield {row["layer"]: row for row in read_rows(folder)}
 
 # %% ../../nbs/api/20_probe/rows.ipynb #d2e780b5
