@@ -136,9 +136,11 @@ def workshop(names: tuple[str, ...], budget: str, out: Path) -> None:
     """
     import signal
 
+    from mfoml_course.course.folders import check_replaceable
     from mfoml_course.course.runner import results_table, run_workshop
 
     root = find_course()
+    check_replaceable(out / "report")
     results = run_workshop(root, out, names=names, budget=budget, report=show_cell, finished=show_result)
     click.echo(results_table(results))
     click.echo(f"\nexecuted notebooks: {out}")

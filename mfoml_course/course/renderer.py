@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mfoml_course
+from .folders import check_replaceable
+from .folders import replace_files
 from .sources import Sources
 
 # %% ../../nbs/api/40_course/renderer.ipynb #ed7c87c8
@@ -161,16 +163,6 @@ _UNUSED = (
     "adaptors",
 )
 
-
-def _replaceable(out: Path) -> Path:
-    """The output folder, when it is ours to replace."""
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: name a folder for the pages")
-    if out.is_dir() and any(out.iterdir()) and not (out / "searchindex.js").is_file():
-        raise FileExistsError(f"{out} holds files that are no pages of ours: name a new or an empty folder")
-    return out.resolve()
-
 # %% ../../nbs/api/40_course/renderer.ipynb #6aafc4cb
 def _sphinx(sources: Sources, built: Path, settings: dict, progress: Callable[[str], None]) -> str:
     """Run Sphinx; what it warned of."""
@@ -199,21 +191,19 @@ def _drop_unused(mathjax: Path) -> None:
 
 def build_pages(
     sources: Sources,  # what to build
-    out: Path,  # made, or replaced when it holds pages that were built before
+    out: Path,  # made, or filled anew when it holds pages that were built before
     settings: dict,  # Sphinx's configuration
     *,
     strict: bool = True,  # raise on warnings
     progress: Callable[[str], None] = lambda line: None,  # called with a line of text at each step
 ) -> Path:  # the start page
     """The sources as HTML pages. Raises RuntimeError with Sphinx's warnings."""
-    out = _replaceable(out)
+    check_replaceable(out)
     built = sources.folder / "html"
     warnings = _sphinx(sources, built, settings, progress)
     if strict and warnings:
         raise RuntimeError(f"the pages were not built, Sphinx warns:\n{warnings}")
     _drop_unused(built / "_static" / "mathjax")
     (built / ".buildinfo").unlink(missing_ok=True)  # a digest of this run's temporary folder
-    if out.exists():
-        shutil.rmtree(out)
-    shutil.copytree(built, out)
-    return out / "index.html"
+    replace_files(built, out)
+    return Path(out) / "index.html"
