@@ -1,5 +1,6 @@
 """The package's metadata, read from settings.ini so that every number stands in one place."""
 
+import re
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -16,6 +17,15 @@ def lines(key):
     return [line.strip() for line in settings[key].splitlines() if line.strip()]
 
 
+def absolute_links(text):
+    """Markdown whose links lead to the repository, as a package index needs them; pictures to their files."""
+    repository, branch = settings["git_url"].rstrip("/"), settings["branch"]
+    pages = f"{repository}/blob/{branch}/"
+    files = f"{repository.replace('https://github.com', 'https://raw.githubusercontent.com')}/{branch}/"
+    text = re.sub(r"(!\[[^\]]*\]\()(?![a-z]+:|#)([^)\s]+)", rf"\1{files}\2?sanitize=true", text)
+    return re.sub(r"(?<=\]\()(?![a-z]+:|#)(?=[^)\s])", pages, text)
+
+
 extras = {key.removesuffix("_requirements"): lines(key) for key in settings if key.endswith("_requirements")}
 extras["dev"] = sorted({requirement for listed in extras.values() for requirement in listed})
 
@@ -24,7 +34,7 @@ setup(
     version=settings["version"],
     description=settings["description"],
     keywords=settings["keywords"].split(),
-    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description=absolute_links((here / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     author=settings["author"],
     author_email=settings["author_email"],

@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 import yaml
@@ -99,20 +101,56 @@ def test_ci_runs_the_readmes_command(root):
     assert TEST_COMMAND in readme and TEST_COMMAND.replace("mfoml test", "mfoml workshop") in readme
 
 
+def build(kind, folder):
+    """Build the source distribution ("sdist") or the wheel of a folder; the file."""
+    code = f"from setuptools import build_meta; print(build_meta.build_{kind}('.'))"
+    built = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return folder / built.stdout.split()[-1]
+
+
 @pytest.fixture(scope="module")
-def wheel(root, tmp_path_factory):
-    """The unpacked wheel, built in a copy so that the checkout stays clean."""
-    copy = tmp_path_factory.mktemp("source")
-    for name in ("settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, copy)
-    shutil.copytree(
-        root / "mfoml_course", copy / "mfoml_course", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    code = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
-    built = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True)
-    with zipfile.ZipFile(copy / built.stdout.split()[-1]) as archive:
-        archive.extractall(copy / "unpacked")
-    return copy / "unpacked"
+def source(root, tmp_path_factory):
+    """The unpacked source distribution, built in a copy so that the checkout stays clean."""
+    copy = tmp_path_factory.mktemp("checkout")
+    named = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True).stdout.splitlines()
+    tops = {Path(name).name for name in named if "/" not in name} or {path.name for path in root.iterdir()}
+    for name in tops:
+        if (root / name).is_file():
+            shutil.copy(root / name, copy)
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(root / "mfoml_course", copy / "mfoml_course", ignore=unwanted)
+    unpacked = tmp_path_factory.mktemp("source")
+    with tarfile.open(build("sdist", copy)) as archive:
+        archive.extractall(unpacked, filter="data")
+    [folder] = unpacked.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source):
+    """The unpacked wheel, built from the source distribution as pip would."""
+    with zipfile.ZipFile(build("wheel", source)) as archive:
+        archive.extractall(source / "unpacked")
+    return source / "unpacked"
+
+
+def test_the_source_distribution_holds_what_its_build_reads(source):
+    needed = {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE"}
+    assert needed <= {path.name for path in source.iterdir()}
+
+
+def test_the_readmes_links_work_on_a_package_index(root, wheel):
+    [metadata] = wheel.glob("*.dist-info/METADATA")
+    links = re.findall(r"\]\(([^)\s]+)", metadata.read_text(encoding="utf-8"))
+    ours = [link for link in links if link.startswith(package_settings(root)["git_url"] + "blob/main/")]
+    assert len(ours) > 20
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    assert [
+        link for link in ours if not (root / link.partition("/blob/main/")[2].partition("#")[0]).exists()
+    ] == []
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)\s]+)", metadata.read_text(encoding="utf-8"))
+    assert pictures and all("raw.githubusercontent.com" in link for link in pictures)
 
 
 def test_the_wheel_holds_modules_and_data(root, wheel):

@@ -24,6 +24,7 @@ NOT_IMPORTED = {
     "pytest-xdist": "a plugin of pytest",
     "ruff": "a program",
     "pre-commit": "a program",
+    "zizmor": "a program",
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from .terminal import SEED
 from .terminal import Numbers
 from .terminal import Words
 from .terminal import budget_option
@@ -32,7 +33,7 @@ from .terminal import told
     "--seed",
     default=0,
     show_default=True,
-    type=click.IntRange(0),
+    type=SEED,
     help="Of the first weights and the order of the samples.",
 )
 @click.option("--device", help="As torch names it: cpu, cuda, cuda:1.  [default: a GPU where there is one]")
@@ -88,9 +89,7 @@ def command_train(preset: str | None, listed: bool, budget: str, out: Path | Non
     "--trees", "n_trees", default=5, show_default=True, type=click.IntRange(1), help="Trees a layer."
 )
 @click.option("--interval/--no-interval", default=True, show_default=True, help="Low and high by refitting.")
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the samples and the forest."
-)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the samples and the forest.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the tables.  [default: RUN/probe]")
 def command_probe(run: Path, out: Path | None, **options: Any) -> None:
     """Measure the smoothness of the labels over every layer of a run."""
@@ -173,7 +172,7 @@ def command_collapse(preset: str | None, listed: bool, seeds: int, out: Path, **
     "--seed",
     default=0,
     show_default=True,
-    type=click.IntRange(0),
+    type=SEED,
     help="Of the head and the order of the texts.",
 )
 @click.option(

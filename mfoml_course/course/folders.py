@@ -50,8 +50,9 @@ def check_replaceable(
     out = Path(out)
     if out.is_symlink():
         raise FileExistsError(f"{out} is a link, which is not followed: name the folder itself")
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: name a folder for the pages")
+    blocked = [place for place in (out, *out.parents) if place.exists() and not place.is_dir()]
+    if blocked:
+        raise NotADirectoryError(f"{blocked[0]} is a file: name a folder for the pages")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise FileExistsError(f"{out} holds files that are no pages of ours: name a new or an empty folder")
     listed_files(out)

@@ -27,7 +27,7 @@ from ..records import claim
 Amount = Annotated[int, Field(ge=1)]  # of epochs, samples, units
 Rate = Annotated[float, Field(gt=0)]  # of learning
 Weight = Annotated[float, Field(ge=0)]  # of a part of the loss
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy takes it
 Names = Annotated[tuple[str, ...], Field(strict=False)]  # a list, as JSON has it, is taken too
 Epochs = Annotated[tuple[int, ...], Field(strict=False)]
 Shares = Annotated[tuple[float, ...], Field(strict=False)]
@@ -72,7 +72,8 @@ def _complaint(one: dict) -> str:
     field = ".".join(map(str, one["loc"]))
     if one["type"] == "missing":
         return f"expected a value of {field}"
-    allowed = one["msg"].removeprefix("Input should be ").replace("greater than or equal to", "at least")
+    allowed = one["msg"].removeprefix("Input should be ")
+    allowed = allowed.replace("greater than or equal to", "at least").replace("less than", "below")
     return f"expected {field} to be {allowed}, got {one['input']!r}"
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #f44eda27
@@ -143,7 +144,7 @@ def without_none(
 def chosen_device(
     device: str | None = None,  # "cpu", "cuda", ...; None: a GPU where there is one
 ) -> str:
-    """The device to compute on; raises ValueError where there is no such GPU."""
+    """The device to compute on; raises ValueError where there is none of that name."""
     import torch
 
     if device is None:
@@ -153,6 +154,12 @@ def chosen_device(
             f"device {device!r} was asked for, but torch sees no GPU here: use device 'cpu', "
             "or budget 'laptop' or 'smoke'"
         )
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # torch has a class of error for each way not to have a device
+        raise ValueError(
+            f"nothing can be computed on device {device!r}: use 'cpu', 'cuda' or 'cuda:1'"
+        ) from error
     return str(device)
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #14ffb983

@@ -50,7 +50,10 @@ def claim_folder(
 
 
 def _refuse_other(folder: Path, settings: dict, name: str, free: tuple[str, ...]) -> None:
-    """Raise ValueError where the folder holds another run, or what is no run of ours."""
+    """Raise ValueError where the folder holds another run, or what is no run of ours, or is no folder."""
+    blocked = [place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()]
+    if blocked:
+        raise ValueError(f"{blocked[0]} is a file: choose another folder")
     if (folder / name).is_file():
         refuse_settings(read_settings(folder, name=name), settings, f"folder {folder}", free=free)
     elif folder.exists() and not _is_free(folder, name):

@@ -1,0 +1,71 @@
+"""The workflows of GitHub: what they may do, what they run, and what a linter says of them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def read(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def jobs():
+    """(name, job) of every workflow's jobs."""
+    return [(f"{path.stem} {name}", job) for path in WORKFLOWS for name, job in read(path)["jobs"].items()]
+
+
+def test_the_linter_is_content():
+    linter = shutil.which("zizmor", path=str(Path(sys.executable).parent))
+    if linter is None:
+        pytest.skip("zizmor is not installed")
+    command = [linter, "--offline", "--quiet", "--no-progress", str(ROOT / ".github")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_actions_are_named_by_commit_and_say_their_version():
+    lines = [
+        line
+        for path in WORKFLOWS
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "uses:" in line
+    ]
+    assert len(lines) > 10
+    assert [
+        line for line in lines if not re.search(r"uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)
+    ] == []
+
+
+def test_checkouts_keep_no_credentials():
+    checkouts = [
+        (name, step.get("with", {}).get("persist-credentials"))
+        for name, job in jobs()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/checkout@")
+    ]
+    assert len(checkouts) >= 4 and {kept for _, kept in checkouts} == {False}, checkouts
+
+
+def test_a_workflow_may_read_and_what_may_write_installs_nothing():
+    assert {path.stem: read(path)["permissions"] for path in WORKFLOWS} == {
+        path.stem: {"contents": "read"} for path in WORKFLOWS
+    }
+    writing = {name: job for name, job in jobs() if "write" in job.get("permissions", {}).values()}
+    assert set(writing) == {"docs deploy", "release draft"}
+    commands = [step["run"] for job in writing.values() for step in job["steps"] if "run" in step]
+    assert [command for command in commands if not command.startswith("gh release create ")] == []
+
+
+def test_dependencies_are_kept_up_to_date():
+    ecosystems = {
+        update["package-ecosystem"] for update in read(ROOT / ".github" / "dependabot.yml")["updates"]
+    }
+    assert ecosystems == {"github-actions", "pip"}
