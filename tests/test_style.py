@@ -25,13 +25,10 @@ CELL_LINES = 60  # of one function or class
 EXPORTED_LINES = 200  # of a notebook: more hold two ideas
 
 
-UNFINISHED = pytest.mark.xfail(strict=False, reason="wavelets and forest are still being written")
-
-
 @pytest.mark.parametrize(
     "asked, places, width",
     [
-        pytest.param(["check"], *WIDE, id="check-package", marks=UNFINISHED),
+        pytest.param(["check"], *WIDE, id="check-package"),
         pytest.param(["format", "--check"], *WIDE, id="format-package"),
         pytest.param(["check"], *NARROW, id="check-workshop"),
         pytest.param(["format", "--check"], *NARROW, id="format-workshop"),
@@ -107,18 +104,12 @@ def test_nearly_every_function_is_short():
     assert len(long) <= (1 - SHARE_WITHIN) * len(lengths), long
 
 
-# One notebook still holds two ideas.
-TWO_IDEAS = {"08_forest"}
+def notebook_name(path):
+    """As in 03_wavelets/jumps."""
+    return path.relative_to(ROOT / "nbs" / "api").with_suffix("").as_posix()
 
 
-def one_idea(path):
-    """A notebook as a case of the test below."""
-    name = path.relative_to(ROOT / "nbs" / "api").with_suffix("").as_posix()
-    marks = [pytest.mark.xfail(strict=False, reason="to be split")] if name in TWO_IDEAS else []
-    return pytest.param(path, id=name, marks=marks)
-
-
-@pytest.mark.parametrize("path", list(map(one_idea, API)))
+@pytest.mark.parametrize("path", API, ids=notebook_name)
 def test_a_notebook_is_one_idea(path):
     assert sum(map(counted_lines, exported_cells(path))) <= EXPORTED_LINES
     nodes = definitions(path, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
