@@ -171,3 +171,71 @@ def test_the_doctor_fails_only_for_what_breaks(monkeypatch, statuses, code):
     monkeypatch.setattr(doctor, "CHECKS", (lambda: findings,))
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == code and result.output.count("mend: do it") == len(statuses) - 1
+
+
+BAD_LINES = {  # command line: words of the answer; {file} is a file, {run} a folder that holds no run
+    "docs --out {file}": "is a file: name a folder",
+    "docs --out {file}/below": "is a file: name a folder",
+    "docs --out {run}": "holds files that are no pages of ours",
+    "workshop --out {file}": "is a file",
+    "workshop --notebook none": "unknown notebook 'none'",
+    "train nothing": "unknown preset 'nothing'",
+    "train mnist1d-conv --device foo --out {new}": "on device 'foo'",
+    "train mnist1d-conv --device meta --out {new}": "on device 'meta'",
+    "train mnist1d-conv --lr inf --out {new}": "expected lr to be a finite number",
+    "train mnist1d-conv --seed 4294967296 --out {new}": "--seed",
+    "train mnist1d-conv --budget smoke --out {file}": "is a file: choose another folder",
+    "train mnist1d-conv --budget smoke --out {run}": "holds no run of ours",
+    "probe {run}": "is no run folder",
+    "probe {file} --epochs 1,x": "like 1,40,85, got 'x'",
+    "collapse mnist1d-collapse --svsl-weight nan --out {new}": "svsl_weight to be a finite number",
+    "collapse mnist1d-collapse --out {file}": "is a file: choose another folder",
+    "collapse mnist1d-collapse --gamma 99 --svsl-weight 1 --out {new}": "expected gamma in 0..5",
+    "glue --task nothing": "unknown task 'nothing'",
+    "glue --data {run} --out {new}": "no file of cola's train split",
+    "glue --task reviews --budget smoke --first-layer 99 --svsl-weight 1 --out {new}": "expected first_layer",
+    "bench encoders --out {file}": "is damaged",
+    "lab --port 0": "--port",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_bad_command_line_is_answered_in_a_sentence(line, make_course, tmp_path, monkeypatch):
+    from mfoml_course.course.cli import main
+
+    monkeypatch.chdir(make_course(one=["1"]))
+    file, held, new = tmp_path / "file", tmp_path / "held", tmp_path / "new"
+    file.write_text("{")
+    held.mkdir()
+    (held / "searchindex.js").write_text("mine")
+    result = CliRunner().invoke(main, line.format(file=file, run=held, new=new).split())
+    assert isinstance(result.exception, SystemExit) and result.exit_code in (1, 2), result
+    assert BAD_LINES[line] in result.output, result.output
+    assert not new.exists() or {path.name for path in new.rglob("*") if path.is_file()} <= {".lock"}
+    assert (held / "searchindex.js").read_text() == "mine" and file.read_text() == "{"
+
+
+def every_command():
+    """(words, command) of all commands, those of groups too."""
+    from mfoml_course.course.cli import main
+
+    for name, command in main.commands.items():
+        below = getattr(command, "commands", None) or {}
+        yield from ([name, each] for each in below) if below else [[name]]
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_ctrl_c_leaves_with_130(words, monkeypatch):
+    from mfoml_course.course.cli import main
+
+    command = main
+    for word in words:
+        command = command.commands[word]
+
+    def stop(**options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "callback", stop)
+    given = [str(param.type.convert("8", param, None)) for param in command.params if param.required]
+    result = CliRunner().invoke(main, [*words, *given])
+    assert result.exit_code == 130 and "stopped" in result.output, result

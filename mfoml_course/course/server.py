@@ -27,7 +27,7 @@ def serve_pages(
     host: str = "127.0.0.1",  # this machine only
     ready: Callable[[str], None] = lambda url: None,  # called with the address once it answers
 ) -> None:
-    """Serve a folder until it is interrupted. Raises OSError when the port is in use."""
+    """Serve a folder until KeyboardInterrupt, which comes through; OSError when the port is in use."""
     if not Path(folder, "index.html").is_file():
         raise FileNotFoundError(f"{folder} holds no index.html: build the pages first")
     handler = partial(_Quiet, directory=str(folder))
@@ -40,7 +40,4 @@ def serve_pages(
         raise OSError(errno.EADDRINUSE, f"port {port} is in use: {mend}") from None
     with server:
         ready(f"http://{host}:{server.server_address[1]}/")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            pass
+        server.serve_forever()

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .folders import check_replaceable
 from .pages import exported_source, figures_without_alt, notebook_heading
 from .reference import link_names, reference
 from .renderer import build_pages, sphinx_settings
@@ -135,6 +136,7 @@ def build_site(
     progress: Callable[[str], None] = lambda line: None,  # called with a line of text at each step
 ) -> Path:  # the start page
     """The course's site; RuntimeError on a warning, ValueError on a figure without words."""
+    check_replaceable(out)
     nbs = Path(root) / "nbs"
     project = course_addresses(root)
     sections = [section for section in SECTIONS if any((nbs / section).glob("*.ipynb"))]

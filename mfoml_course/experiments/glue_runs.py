@@ -201,6 +201,7 @@ class _Parts:
 
     task: GlueTask
     model: TextClassifier
+    loss: torch.nn.Module  # of text_loss
     loader: Callable  # of texts: text_loader with the run's tokenizer and length
     train_texts: Examples
     dev_loader: object  # batches of dev
@@ -214,8 +215,10 @@ def _parts(settings: GlueSettings, folder: str | Path | None, device: str) -> _P
     model, tokenizer = load_text_classifier(settings.model, task, **head)
     if settings.n_frozen is not None:
         freeze_lower(model, settings.n_frozen)
+    layers = dict(first_layer=settings.first_layer, layers=model.layer_names())
+    loss = text_loss(task, svsl_weight=settings.svsl_weight, **layers)
     loader = partial(text_loader, tokenizer, max_length=settings.max_length)
-    return _Parts(task, model.to(device), loader, train_texts, loader(dev, batch_size=DEV_BATCH))
+    return _Parts(task, model.to(device), loss, loader, train_texts, loader(dev, batch_size=DEV_BATCH))
 
 
 def _measuring(settings: GlueSettings, parts: _Parts) -> Callable[[], pd.DataFrame]:
@@ -244,14 +247,14 @@ LOWEST_RATE = 0.1  # of the first learning rate: where its linear fall ends
 def _train(settings: GlueSettings, parts: _Parts, **options) -> pd.DataFrame:
     """The loop with AdamW and a rate that falls linearly; its randomness is drawn from the seed."""
     epochs, seed, model = settings.epochs, settings.seed, parts.model
-    layers = dict(first_layer=settings.first_layer, layers=model.layer_names())
-    loss = text_loss(parts.task, svsl_weight=settings.svsl_weight, **layers)
     shuffled = dict(shuffle=True, random_state=seed)
     batches = parts.loader(parts.train_texts, batch_size=settings.batch_size, **shuffled)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=settings.lr)
     falling = partial(_rate_share, epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, falling)
-    options |= dict(optimizer=optimizer, scheduler=schedule, loss=loss, epochs=epochs, evaluate_train=False)
+    options |= dict(
+        optimizer=optimizer, scheduler=schedule, loss=parts.loss, epochs=epochs, evaluate_train=False
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return train(model, batches, **options)

@@ -167,7 +167,11 @@ def text_loss(
         if svsl_weight:
             raise ValueError(f"SVSL needs classes: {task.name} is scored by a number")
         return ScoreLoss()
-    return SVSLoss(svsl_weight, layers, gamma=first_layer) if svsl_weight else nn.CrossEntropyLoss()
+    if not svsl_weight:
+        return nn.CrossEntropyLoss()
+    if not 0 <= first_layer < len(layers):
+        raise ValueError(f"expected first_layer in 0..{len(layers) - 1}, got {first_layer}")
+    return SVSLoss(svsl_weight, layers, gamma=first_layer)
 
 # %% ../../nbs/api/21_text.ipynb #95353562
 def _trainer_arguments(
