@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -37,7 +38,7 @@ _all_ = [
 ]  # public here too
 
 # %% ../../nbs/api/22_clip.ipynb #3f353a4b
-def _pair_labels(images: torch.Tensor, texts: torch.Tensor, labels) -> torch.Tensor:
+def _pair_labels(images: torch.Tensor, texts: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
     """One label a pair (B,); ValueError where the pairs do not fit together."""
     if images.ndim != 2 or images.shape != texts.shape:
         raise ValueError(
@@ -52,7 +53,8 @@ def _pair_labels(images: torch.Tensor, texts: torch.Tensor, labels) -> torch.Ten
 def contrastive_loss(
     images: torch.Tensor,  # (B, d) embeddings, row i belongs to text i
     texts: torch.Tensor,  # (B, d)
-    labels=None,  # (B,) pairs of one label all belong together; None: each to itself only
+    labels: torch.Tensor
+    | None = None,  # (B,) pairs of one label all belong together; None: each to itself only
     *,
     temperature: float | torch.Tensor = 0.07,  # t, a number or a scalar tensor
 ) -> torch.Tensor:  # scalar
@@ -124,7 +126,7 @@ class DualEncoder(nn.Module):
         self,
         x: torch.Tensor,  # (B, C, W, W) pictures
         texts: torch.Tensor,  # (B, n_text) sentences
-        labels=None,  # (B,) as for contrastive_loss
+        labels: torch.Tensor | None = None,  # (B,) as for contrastive_loss
     ) -> torch.Tensor:  # scalar
         """The contrastive loss of pictures with sentences."""
         temperature = self.log_temperature.exp().clamp(LEAST_TEMPERATURE, LARGEST_TEMPERATURE)
@@ -150,7 +152,15 @@ class DualEncoder(nn.Module):
             return F.normalize(self.text_map(texts.to(model_device(self))), dim=1).cpu()
 
 # %% ../../nbs/api/22_clip.ipynb #d1251708
-def _contrastive_epoch(model, images, labels, texts, optimizer, generator, batch_size) -> float:
+def _contrastive_epoch(
+    model: DualEncoder,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    texts: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    batch_size: int,
+) -> float:
     """Mean loss of one pass over the pictures, each with a random sentence of its class."""
     device, total = model_device(model), 0.0
     for rows in torch.randperm(len(images), generator=generator).split(batch_size):
@@ -166,7 +176,7 @@ def _contrastive_epoch(model, images, labels, texts, optimizer, generator, batch
 def train_dual_encoder(
     model: DualEncoder,
     images: torch.Tensor,  # (n, C, W, W)
-    labels,  # (n,) class of each picture
+    labels: ArrayLike,  # (n,) class of each picture
     texts: torch.Tensor,  # (C, P, n_text) embeddings of P sentences a class
     *,
     optimizer: torch.optim.Optimizer,  # of the model's parameters

@@ -8,13 +8,14 @@ __all__ = ['unit_rows', 'cosine_matrix', 'zero_shot_predictions', 'zero_shot_acc
 # %% ../../nbs/api/22_clip/anchors.ipynb #c94aeada
 from dataclasses import dataclass, field
 
+from numpy.typing import ArrayLike
 import torch
 
 from ..ncc import as_labels, class_means, nearest_class_center
 
 # %% ../../nbs/api/22_clip/anchors.ipynb #6bebee97
 def unit_rows(
-    embeddings,  # (n, d) tensor or array
+    embeddings: ArrayLike,  # (n, d) tensor or array
     name: str = "embeddings",  # what the caller calls them, for the error
 ) -> torch.Tensor:  # (n, d) float64
     """Rows scaled to length 1; ValueError for another shape, nan, inf, or a zero row."""
@@ -28,8 +29,8 @@ def unit_rows(
 
 
 def cosine_matrix(
-    a,  # (n, d)
-    b,  # (m, d)
+    a: ArrayLike,  # (n, d)
+    b: ArrayLike,  # (m, d)
 ) -> torch.Tensor:  # (n, m)
     """Cosine between every row of a and every row of b; ValueError for rows of unlike widths."""
     a, b = unit_rows(a), unit_rows(b)
@@ -42,17 +43,17 @@ def cosine_matrix(
 
 # %% ../../nbs/api/22_clip/anchors.ipynb #cc2155b9
 def zero_shot_predictions(
-    image_embeddings,  # (n, d)
-    text_embeddings,  # (C, d) one anchor a class
+    image_embeddings: ArrayLike,  # (n, d)
+    text_embeddings: ArrayLike,  # (C, d) one anchor a class
 ) -> torch.Tensor:  # (n,) class indices
     """Class whose text anchor is nearest in direction."""
     return cosine_matrix(image_embeddings, text_embeddings).argmax(1)
 
 
 def zero_shot_accuracy(
-    image_embeddings,  # (n, d)
-    text_embeddings,  # (C, d) one anchor a class
-    labels,  # (n,) class indices
+    image_embeddings: ArrayLike,  # (n, d)
+    text_embeddings: ArrayLike,  # (C, d) one anchor a class
+    labels: ArrayLike,  # (n,) class indices
 ) -> float:  # in [0, 1]
     """Share of pictures whose nearest text anchor is their class's; ValueError for other labels."""
     predictions = zero_shot_predictions(image_embeddings, text_embeddings)
@@ -79,7 +80,7 @@ class AnchorMatch:
     cosines: torch.Tensor = field(repr=False)  # (C, C) row: class mean, column: anchor
 
 
-def _picture_means(train: torch.Tensor, labels, n_classes: int) -> torch.Tensor:
+def _picture_means(train: torch.Tensor, labels: ArrayLike, n_classes: int) -> torch.Tensor:
     """Class means (C, d) of unit embeddings; ValueError for a class without pictures."""
     means = class_means(train, labels, n_classes=n_classes)
     absent = means.isnan().any(1).nonzero()  # (n_absent, 1)
@@ -89,11 +90,11 @@ def _picture_means(train: torch.Tensor, labels, n_classes: int) -> torch.Tensor:
 
 
 def match_anchors(
-    train_embeddings,  # (n_train, d) of training pictures: they give the class means
-    train_labels,  # (n_train,)
-    test_embeddings,  # (n_test, d)
-    test_labels,  # (n_test,)
-    text_embeddings,  # (C, d) one anchor a class
+    train_embeddings: ArrayLike,  # (n_train, d) of training pictures: they give the class means
+    train_labels: ArrayLike,  # (n_train,)
+    test_embeddings: ArrayLike,  # (n_test, d)
+    test_labels: ArrayLike,  # (n_test,)
+    text_embeddings: ArrayLike,  # (C, d) one anchor a class
 ) -> AnchorMatch:
     """Nearest class center by text and by training means, on the unit sphere."""
     train = unit_rows(train_embeddings, "train_embeddings")

@@ -22,7 +22,7 @@ class CourseError(RuntimeError):
 
 # %% ../../nbs/api/40_course.ipynb #e5afbd4b
 def package_settings(
-    root,  # the course's folder
+    root: str | Path,  # the course's folder
 ) -> dict:  # name -> text, as settings.ini writes it
     """The entries of the course's settings.ini."""
     config = ConfigParser(delimiters=["="])
@@ -31,7 +31,7 @@ def package_settings(
 
 # %% ../../nbs/api/40_course.ipynb #4c106fd7
 def read_requirements(
-    root,  # the course's folder
+    root: str | Path,  # the course's folder
 ) -> dict:  # "" -> plain requirements, "docs" -> those of the extra, ...
     """The requirement lists of settings.ini, by extra."""
     settings = package_settings(root)
@@ -69,7 +69,7 @@ def installed_requirements() -> dict[
 
 # %% ../../nbs/api/40_course.ipynb #e41beaf4
 def is_course(
-    folder,  # any folder
+    folder: str | Path,  # any folder
 ) -> bool:
     """Whether the folder holds this course's settings and notebooks."""
     folder = Path(folder)
@@ -89,8 +89,8 @@ def repository() -> str:
 
 # %% ../../nbs/api/40_course.ipynb #77879e04
 def find_course(
-    start=None,  # folder to search upward from, default the current one
-    package=None,  # folder that holds the package, default where it was imported from
+    start: str | Path | None = None,  # folder to search upward from, default the current one
+    package: str | Path | None = None,  # folder that holds the package, default where it was imported from
 ) -> Path:  # the folder with settings.ini and nbs/
     """The course's folder: upward from `start`, else the editable install's root."""
     start = Path.cwd() if start is None else Path(start).resolve()
@@ -107,7 +107,7 @@ def find_course(
 
 # %% ../../nbs/api/40_course.ipynb #575a7ac4
 def is_marked_off(
-    source,  # a cell's code
+    source: str,  # a cell's code
 ) -> bool:
     """Whether the cell is marked `eval: false`."""
     return bool(re.search(r"^#\s*\|\s*eval:\s*false\s*$", source, re.MULTILINE))

@@ -44,7 +44,7 @@ class CourseGroup(click.Group):
     epilog="Help on one: mfoml workshop --help",
 )
 @click.version_option(__version__, prog_name="mfoml")
-def main():
+def main() -> None:
     """The course Mathematical Foundation of Machine Learning, from the command line.
 
     \b

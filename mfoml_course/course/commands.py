@@ -130,7 +130,8 @@ def command_collapse(preset: str | None, listed: bool, seeds: int, out: Path, **
     """Train through neural collapse and print the lecture's table."""
     if not listed and preset is None:
         raise click.UsageError("name a preset; mfoml collapse --list names them")
-    from mfoml_course.experiments.collapse_runs import COLLAPSE_PRESETS, run_collapse
+    from mfoml_course.experiments.collapse_presets import COLLAPSE_PRESETS
+    from mfoml_course.experiments.collapse_runs import run_collapse
     from mfoml_course.experiments.seeds import summary_table
 
     if listed:

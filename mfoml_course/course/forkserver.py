@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -40,7 +42,7 @@ ADDRESS = "MFOML_FORKSERVER"  # the environment's name for the server's socket
 
 
 def preload(
-    modules=PRELOADED,  # names of modules
+    modules: Iterable[str] = PRELOADED,  # names of modules
 ) -> None:
     """Import the modules that are installed."""
     for name in modules:
@@ -66,7 +68,7 @@ def become_kernel(
 # %% ../../nbs/api/40_course/forkserver.ipynb #189ab3a1
 def serve_kernels(
     address: str,  # of a socket to be made
-    modules=PRELOADED,  # names of modules to import first
+    modules: Iterable[str] = PRELOADED,  # names of modules to import first
 ) -> None:
     """Fork a kernel for every request, until this process is ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries ended kernels
@@ -86,10 +88,10 @@ def serve_kernels(
 # %% ../../nbs/api/40_course/forkserver.ipynb #2d15c6f1
 @contextmanager
 def running_server(
-    folder,  # an existing folder for the socket
+    folder: str,  # an existing folder for the socket
     environment: dict,  # of the server: libraries read it as they are imported
-    modules=PRELOADED,  # names of modules to import
-):
+    modules: Iterable[str] = PRELOADED,  # names of modules to import
+) -> Iterator[str]:
     """A fork server for the length of a block; gives its address."""
     address = os.path.join(folder, "kernels")
     served = f"serve_kernels({address!r}, {tuple(modules)!r})"
@@ -149,7 +151,7 @@ def ask_for_kernel(
 class ForkedProvisioner(LocalProvisioner):
     """Kernels from the fork server whose address is in the environment; without it, as usual."""
 
-    async def launch_kernel(self, cmd, **kwargs):
+    async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
         """Start the kernel; what jupyter_client has to know to connect to it."""
         request = {
             "connection_file": cmd[-1],

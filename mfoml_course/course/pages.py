@@ -12,6 +12,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from .reference import link_code
 
@@ -44,7 +45,7 @@ def figure_html(
     )
 
 # %% ../../nbs/api/40_course/pages.ipynb #91340f8a
-def _needs_docs():
+def _needs_docs() -> None:
     """nbdev and Sphinx, or how to get them."""
     try:
         import myst_nb, nbdev, sphinx  # noqa: E401, F401
@@ -88,7 +89,7 @@ def _documented(cells: list, entries: dict[str, str]) -> list:
     return arranged + exported
 
 
-def _fold(cell):
+def _fold(cell: Any) -> None:
     """Fold exported source away where an entry documents it or it only imports; obey `echo` and `output`."""
     directives, tags = getattr(cell, "directives_", {}), list(cell.metadata.get("tags", []))
     exported = any(key.startswith("export") for key in directives)
@@ -187,7 +188,7 @@ def _titled(source: str) -> str:
     return re.sub(r"\A# .*", lambda title: without_tags(title[0]), source)
 
 
-def _plain_cell(cell, source: str, outputs: list | None) -> dict:
+def _plain_cell(cell: Any, source: str, outputs: list | None) -> dict:
     plain = {
         "cell_type": cell.cell_type,
         "id": str(cell.get("id", "")) or "entry",

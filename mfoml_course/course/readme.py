@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -178,7 +179,7 @@ def write_readme(
     return written
 
 
-def _pictures(root: Path):
+def _pictures(root: Path) -> Iterator[Path]:
     """The pictures of the start page's figures, the first, the second, and so on."""
     number = 0
     while number := number + 1:

@@ -69,7 +69,7 @@ def _arguments(arguments: ast.arguments) -> list[tuple[str, ast.arg, ast.expr | 
     return rows
 
 
-def _parameter(name: str, annotation, comment: str, default) -> Parameter:
+def _parameter(name: str, annotation: ast.expr | None, comment: str, default: ast.expr | None) -> Parameter:
     shape, meaning = split_shape(comment)
     shape = shape or ("" if annotation is None else ast.unparse(annotation))
     return Parameter(name, shape, meaning, "" if default is None else ast.unparse(default))
@@ -134,7 +134,7 @@ def parameter_table(
     return "\n".join(lines)
 
 # %% ../../nbs/api/40_course/reference.ipynb #c5077ba9
-def _docstring(node) -> str:
+def _docstring(node: ast.AST) -> str:
     text = ast.get_docstring(node) or ""
     return "\n".join(line if line.startswith("    ") else _prose(line) for line in text.splitlines())
 

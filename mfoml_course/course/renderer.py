@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mfoml_course
 from .folders import check_replaceable
@@ -133,13 +134,13 @@ def _entry_urls(objects: dict, names: dict[str, str], pathto: Callable[[str], st
     return urls
 
 
-def _connect(app, sources: Sources, progress: Callable[[str], None]) -> None:
+def _connect(app: Any, sources: Sources, progress: Callable[[str], None]) -> None:
     """Tell of each page; give the templates the addresses of its notebook; link the calls in its code."""
 
-    def read(app, page, source):
+    def read(app: Any, page: str, source: list[str]) -> None:
         progress(f"read {page}")
 
-    def write(app, page, template, context, doctree):
+    def write(app: Any, page: str, template: str, context: dict, doctree: Any) -> None:
         if page not in sources.notebooks:
             return
         progress(f"write {page}")

@@ -16,7 +16,7 @@ from pathlib import Path
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves files without a line for each."""
 
-    def log_message(self, *args):
+    def log_message(self, *args) -> None:
         """Say nothing."""
 
 

@@ -15,21 +15,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from typing import IO
 
 from . import CourseError, is_marked_off
 from .forkserver import ADDRESS, running_server, use_forked_kernels
 
 # %% ../../nbs/api/40_course/testing.ipynb #d7c46473
-def pytest_configure():
+def pytest_configure() -> None:
     """Take kernels from the fork server, where the run has one."""
     if os.environ.get(ADDRESS):
         use_forked_kernels()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Let nbval accept cleaned notebooks and skip cells marked eval: false."""
     for item in items:
         cell = getattr(item, "cell", None)
@@ -41,7 +46,7 @@ def pytest_collection_modifyitems(items):
             item.options["skip"] = True
 
 # %% ../../nbs/api/40_course/testing.ipynb #184aced6
-def refuse_outside_connections():
+def refuse_outside_connections() -> None:
     """Make this process's sockets refuse every address but loopback."""
     import socket
 
@@ -69,7 +74,7 @@ def refuse_outside_connections():
     find_address, socket.getaddrinfo = socket.getaddrinfo, lookup
 
 # %% ../../nbs/api/40_course/testing.ipynb #c629fd23
-def leave_out_address_parser():
+def leave_out_address_parser() -> None:
     """Make rfc3987_syntax look as if it were not installed."""
     import sys
 
@@ -77,7 +82,7 @@ def leave_out_address_parser():
 
 # %% ../../nbs/api/40_course/testing.ipynb #6af89c26
 def write_guard(
-    folder,  # an existing folder, to be put on PYTHONPATH
+    folder: str | Path,  # an existing folder, to be put on PYTHONPATH
 ) -> Path:  # the file written
     """Write a sitecustomize.py that refuses outside connections and leaves out the address parser."""
     path = Path(folder) / "sitecustomize.py"
@@ -90,9 +95,10 @@ def write_guard(
 
 # %% ../../nbs/api/40_course/testing.ipynb #e0d822f7
 def refusal(
-    kind,  # the class of error that must be raised, or a tuple of classes
+    kind: type[BaseException]
+    | tuple[type[BaseException], ...],  # the class of error that must be raised, or a tuple of classes
     words: str,  # words that its message must hold, in this order and together
-    call,  # called without arguments
+    call: Callable[[], Any],  # called without arguments
 ) -> str:  # the error's message
     """The message with which a call is refused; AssertionError when it is not, or otherwise than said."""
     try:
@@ -106,8 +112,8 @@ def refusal(
 
 # %% ../../nbs/api/40_course/testing.ipynb #53b799c2
 def export_copy(
-    root,  # the course's folder
-    folder,  # an empty folder for the copy
+    root: str | Path,  # the course's folder
+    folder: str | Path,  # an empty folder for the copy
 ) -> Path:  # the exported package
     """Export a copy of the course's notebooks."""
     root, folder = Path(root), Path(folder)
@@ -124,7 +130,7 @@ def export_copy(
 
 # %% ../../nbs/api/40_course/testing.ipynb #7fe0876e
 def export_differences(
-    root,  # the course's folder
+    root: str | Path,  # the course's folder
 ) -> list:  # names of modules that differ, lack their notebook or were never exported
     """The modules that are not what their notebooks export."""
     committed = Path(root) / "mfoml_course"
@@ -145,7 +151,7 @@ def workers() -> int:
 
 # %% ../../nbs/api/40_course/testing.ipynb #2e7c564e
 def testing_environment(
-    folder,  # an existing folder for what the run leaves behind
+    folder: str | Path,  # an existing folder for what the run leaves behind
 ) -> dict:  # environment variables
     """The environment of the tests and of their kernels."""
     kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
@@ -165,8 +171,8 @@ def testing_environment(
 
 # %% ../../nbs/api/40_course/testing.ipynb #f2da9732
 def build_command(
-    root,  # the course's folder
-    args=(),  # the user's own arguments to pytest
+    root: str | Path,  # the course's folder
+    args: Sequence[str] = (),  # the user's own arguments to pytest
     *,
     full: bool = False,  # also the tests that are marked slow
 ) -> list:  # the command, to be run in the course's folder
@@ -207,13 +213,13 @@ MANY = 20  # notebooks from which on a fork server saves more than it costs
 
 
 def kernel_source(
-    root,  # the course's folder
+    root: str | Path,  # the course's folder
     command: list,  # from build_command
-    folder,  # an existing folder
+    folder: str | Path,  # an existing folder
     environment: dict,  # of the tests
     *,
     full: bool = False,  # the full run
-):  # a context manager that gives the fork server's address, empty without one
+) -> AbstractContextManager[str]:  # a context manager that gives the fork server's address, empty without one
     """Where the run's kernels come from."""
     whole = "nbs" in command
     n_notebooks = sum(1 for _ in (Path(root) / "nbs").rglob("*.ipynb")) if whole else 0
@@ -224,9 +230,9 @@ def kernel_source(
 # %% ../../nbs/api/40_course/testing.ipynb #ffcbd21b
 def run_pytest(
     command: list,  # from build_command
-    root,  # the course's folder
+    root: str | Path,  # the course's folder
     environment: dict,  # of the tests
-    output=None,  # file for what pytest prints, default this process's
+    output: IO | None = None,  # file for what pytest prints, default this process's
 ) -> int:  # pytest's exit code
     """Run pytest to its end, or to Ctrl-C."""
     pytest = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output)
@@ -240,9 +246,9 @@ def run_pytest(
 
 # %% ../../nbs/api/40_course/testing.ipynb #063fc377
 def run_tests(
-    root,  # the course's folder
-    args=(),  # the user's own arguments to pytest
-    output=None,  # file for what pytest prints, default this process's
+    root: str | Path,  # the course's folder
+    args: Sequence[str] = (),  # the user's own arguments to pytest
+    output: IO | None = None,  # file for what pytest prints, default this process's
     *,
     full: bool = False,  # also the tests that are marked slow
 ) -> int:  # pytest's exit code: 0 when everything passed

@@ -58,7 +58,9 @@ def _optimised(model: nn.Module, lr: float, epochs: int) -> dict:
     return {"optimizer": optimizer, "scheduler": schedule, "epochs": epochs}
 
 
-def _without_labels(model, images, settings: EncoderSettings, generator) -> None:
+def _without_labels(
+    model: ViT, images: torch.Tensor, settings: EncoderSettings, generator: torch.Generator
+) -> None:
     """Barlow Twins on the pictures."""
     twins = BarlowTwins(model, settings.width, settings.n_projected)
     options = _optimised(twins, settings.lr, settings.epochs)
@@ -66,7 +68,14 @@ def _without_labels(model, images, settings: EncoderSettings, generator) -> None
     pretrain(twins, images, generator=generator, **options)
 
 
-def _with_labels(model, images, labels, epochs: int, settings: EncoderSettings, generator) -> None:
+def _with_labels(
+    model: ViT,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epochs: int,
+    settings: EncoderSettings,
+    generator: torch.Generator,
+) -> None:
     """Cross-entropy on the pictures and their labels."""
     loader = DataLoader(TensorDataset(images, labels), settings.batch_size, shuffle=True, generator=generator)
     options = _optimised(model, settings.lr, epochs)
@@ -100,7 +109,7 @@ def train_encoder(
     return model
 
 
-def _first_encoder(how: str, images, labels, settings: EncoderSettings) -> ViT:
+def _first_encoder(how: str, images: torch.Tensor, labels: torch.Tensor, settings: EncoderSettings) -> ViT:
     """The encoder with its first weights, drawn from torch's current random state."""
     n_classes = int(labels.max()) + 1 if how.endswith("labels") else None
     channels, size = images.shape[1], images.shape[-1]
@@ -177,7 +186,9 @@ def compare_encoders(
     return record
 
 
-def _judged(how: str, images, labels, settings: EncoderSettings, seed: int) -> list[dict]:
+def _judged(
+    how: str, images: torch.Tensor, labels: torch.Tensor, settings: EncoderSettings, seed: int
+) -> list[dict]:
     """The rows of one encoder and seed."""
     trained_on = slice(settings.n_train)
     model = train_encoder(how, images[trained_on], labels[trained_on], settings, seed=seed)

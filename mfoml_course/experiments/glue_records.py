@@ -7,7 +7,9 @@ __all__ = ['DECIMALS', 'KEPT_COLUMNS', 'OWN', 'glue_command', 'run_scores', 'run
 
 # %% ../../nbs/api/25_experiments/glue_records.ipynb #963cd94c
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +36,7 @@ DECIMALS = 4
 KEPT_COLUMNS = ("epoch", "layer", "alpha", "saturated", "mismatch_train", "mismatch_dev")
 
 
-def _short(value):
+def _short(value: Any) -> Any:
     """A value for JSON: floats with four digits, None for one that is not finite."""
     if not isinstance(value, float):
         return value
@@ -90,7 +92,7 @@ def summarise(
 
 
 def glue_record(
-    folders,  # of runs of one task
+    folders: Sequence[str | Path],  # of runs of one task
 ) -> dict:  # plain numbers, strings and lists, ready for JSON
     """Scores, layers and a summary over seeds of several run folders."""
     kept = [read_settings(folder) for folder in folders]

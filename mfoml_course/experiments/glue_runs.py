@@ -8,6 +8,7 @@ __all__ = ['Number', 'DEV_BATCH', 'LOWEST_RATE', 'GlueSettings', 'glue_settings'
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #d3bd8c06
 from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,8 +123,8 @@ def _some(texts: Examples, n_texts: int | None) -> Examples:
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #f7176bec
 def measure_layers(
     model: TextClassifier,
-    loader,  # batches of the training texts that are measured
-    dev_loader,  # batches of dev
+    loader: Iterable,  # batches of the training texts that are measured
+    dev_loader: Iterable,  # batches of dev
     *,
     n_classes: int,  # C
     method: str,  # of SparsityProbe: "consensus" or "norms"

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -200,7 +201,7 @@ def load_recording(
     return pd.concat(tables, ignore_index=True), content
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A JSON value: six digits of a float, None for nan."""
     value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, float):

@@ -9,6 +9,7 @@ __all__ = ['Amount', 'Rate', 'Weight', 'Seed', 'Names', 'Epochs', 'Shares', 'BUD
            'preset']
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #45e5cf71
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def in_budget(
 
 
 def chosen_from(
-    names,  # those that there are
+    names: Collection[str],  # those that there are
     name: str,  # the one that was asked for
     *,
     what: str,  # "preset" or "budget"

@@ -11,6 +11,7 @@ __all__ = ['COLORS', 'DASHES', 'SYMBOLS', 'INK', 'GRID', 'CLEAR', 'SEQUENTIAL', 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 import plotly.graph_objects as go
 import plotly.io as pio
 
@@ -93,7 +94,7 @@ def draw_marks(
 # %% ../../nbs/api/30_plots/figures.ipynb #fef2e612
 def check_values(
     name: str,  # what the caller calls this argument
-    values,  # anything numpy can read as numbers
+    values: ArrayLike,  # anything numpy can read as numbers
     *,
     n_dims: int = 1,  # how many axes it must have
     length: int | None = None,  # how long the first axis must be
@@ -116,7 +117,7 @@ def check_values(
 # %% ../../nbs/api/30_plots/figures.ipynb #1872a79e
 def check_named(
     name: str,  # what the caller calls this argument
-    values,  # one array, or a dict (or table) of name -> array
+    values: ArrayLike | Mapping[str, ArrayLike],  # one array, or a dict (or table) of name -> array
     **checks,  # passed to check_values
 ) -> dict[str, np.ndarray]:  # name -> array; a single array gets the name ""
     """One or several arrays under names; raises ValueError if there is none."""

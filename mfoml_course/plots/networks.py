@@ -10,6 +10,7 @@ __all__ = ['FEW_POINTS', 'NO_NUMBER', 'table_columns', 'rows_by', 'draw_series',
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -27,7 +28,7 @@ from mfoml_course.plots.figures import (
 
 # %% ../../nbs/api/30_plots/networks.ipynb #86077d94
 def table_columns(
-    table,  # DataFrame, or dict of column -> (n_rows,)
+    table: Mapping[str, ArrayLike],  # DataFrame, or dict of column -> (n_rows,)
     needed: Sequence[str],  # columns that must be there
     optional: Sequence[str] = (),  # columns that are taken where present
 ) -> dict[str, np.ndarray]:  # column -> (n_rows,)
@@ -45,7 +46,7 @@ def table_columns(
 
 
 def rows_by(
-    values,  # (n_rows,) a column
+    values: ArrayLike,  # (n_rows,) a column
 ) -> dict:  # value -> positions of its rows, in order of first appearance
     """The rows of each value."""
     values = np.asarray(values)
@@ -107,7 +108,7 @@ def _panel_lines(
 
 
 def plot_records(
-    table,  # columns x and those named in panels; nan marks what was not measured
+    table: Mapping[str, ArrayLike],  # columns x and those named in panels; nan marks what was not measured
     panels: Mapping[str, Sequence[str]],  # panel title -> its columns
     *,
     x: str = "epoch",  # column of the horizontal axis: numbers, or names such as layers
@@ -135,7 +136,9 @@ def plot_records(
 
 # %% ../../nbs/api/30_plots/networks.ipynb #1567d10b
 def plot_training(
-    records,  # columns epoch and any whose name ends in loss or accuracy, such as train_loss
+    records: Mapping[
+        str, ArrayLike
+    ],  # columns epoch and any whose name ends in loss or accuracy, such as train_loss
     *,
     threshold: float | None = None,  # epoch of the interpolation threshold, if it was reached
     title: str = "Training",
@@ -205,7 +208,7 @@ def _stand_apart(
 
 
 def plot_layer_smoothness(
-    table,  # columns layer and alpha, and where present low and high
+    table: Mapping[str, ArrayLike],  # columns layer and alpha, and where present low and high
     *,
     group: str | None = None,  # column that separates epochs, runs or labels
     title: str = "Smoothness per layer",
@@ -232,7 +235,7 @@ def plot_layer_smoothness(
 
 # %% ../../nbs/api/30_plots/networks.ipynb #f4b48788
 def plot_mismatch(
-    table,  # columns epoch, layer, mismatch; nan marks what was not measured
+    table: Mapping[str, ArrayLike],  # columns epoch, layer, mismatch; nan marks what was not measured
     *,
     split: str = "split",  # column that separates train and test; used where present
     threshold: float | None = None,  # epoch of the interpolation threshold, if it was reached

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 import pandas as pd
 import torch
 from torch import nn
@@ -61,8 +62,8 @@ def _index_row(found: SmoothnessIndex, n_wavelets: int) -> dict:
 
 
 def layer_smoothness(
-    features,  # (n_samples, d) of one layer
-    labels,  # (n_samples,) classes
+    features: ArrayLike,  # (n_samples, d) of one layer
+    labels: ArrayLike,  # (n_samples,) classes
     *,
     method: str = "consensus",  # of smoothness_index, or "norms" with a fixed alpha
     alpha: float = 1.0,  # used by "norms" only
@@ -86,9 +87,9 @@ def layer_smoothness(
 
 # %% ../../nbs/api/20_probe.ipynb #7a4fc58c
 def chosen_rows(
-    batch,  # nested tuples, lists and dicts of tensors or arrays with one row a sample
+    batch: Any,  # nested tuples, lists and dicts of tensors or arrays with one row a sample
     rows: np.ndarray,  # (n,) row numbers
-):  # of the same nesting, lists for tuples, with n rows
+) -> Any:  # of the same nesting, lists for tuples, with n rows
     """The batch with those rows only."""
     if hasattr(batch, "items"):
         return {key: chosen_rows(value, rows) for key, value in batch.items()}
@@ -98,7 +99,7 @@ def chosen_rows(
 
 
 def batch_size(
-    batch,  # as for chosen_rows
+    batch: Any,  # as for chosen_rows
 ) -> int:
     """The number of samples in a batch."""
     if hasattr(batch, "items"):
@@ -174,8 +175,8 @@ def _baseline_row(features: np.ndarray, labels: np.ndarray, random_state: int) -
 def layer_row(
     probe: "SparsityProbe",
     name: str,  # of the layer
-    features,  # (n_samples, d) of the layer
-    labels,  # (n_samples,) classes
+    features: ArrayLike,  # (n_samples, d) of the layer
+    labels: ArrayLike,  # (n_samples,) classes
 ) -> dict[str, Any]:
     """A layer's smoothness, baselines, counts and seconds."""
     started = time.perf_counter()

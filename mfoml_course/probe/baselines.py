@@ -7,11 +7,12 @@ __all__ = ['HELD_OUT', 'MOST_STEPS', 'ROUNDING', 'check_labelled', 'linear_probe
 
 # %% ../../nbs/api/20_probe/baselines.ipynb #5ecc14cc
 import numpy as np
+from numpy.typing import ArrayLike
 
 # %% ../../nbs/api/20_probe/baselines.ipynb #f5bf4ac8
 def check_labelled(
-    features,  # (n_samples, d)
-    labels,  # (n_samples,)
+    features: ArrayLike,  # (n_samples, d)
+    labels: ArrayLike,  # (n_samples,)
 ) -> tuple[np.ndarray, np.ndarray]:  # (n_samples, d) float64, (n_samples,)
     """Finite features and a class for each; raises ValueError that names what is wrong."""
     features, labels = np.asarray(features, dtype=np.float64), np.asarray(labels)
@@ -31,8 +32,8 @@ MOST_STEPS = 1000  # of its fit; random walks take more than scikit-learn's 100
 
 
 def linear_probe_accuracy(
-    features,  # (n_samples, d)
-    labels,  # (n_samples,) classes
+    features: ArrayLike,  # (n_samples, d)
+    labels: ArrayLike,  # (n_samples,) classes
     *,
     random_state: int = 0,  # seed of the split
 ) -> float:  # in [0, 1]; nan where the training part has one class
@@ -53,8 +54,8 @@ def linear_probe_accuracy(
 
 # %% ../../nbs/api/20_probe/baselines.ipynb #43e07431
 def kmeans_rand_index(
-    features,  # (n_samples, d)
-    labels,  # (n_samples,) classes
+    features: ArrayLike,  # (n_samples, d)
+    labels: ArrayLike,  # (n_samples,) classes
     *,
     random_state: int = 0,  # seed of the first centers
 ) -> float:  # at most 1; about 0 by chance
@@ -72,7 +73,7 @@ ROUNDING = 1e-7  # singular values below this share of the largest are rounding
 
 
 def effective_rank(
-    features,  # (n_samples, d)
+    features: ArrayLike,  # (n_samples, d)
 ) -> float:  # between 1 and min(n_samples, d); 0 for zero features
     """RankMe: exp of the entropy of the singular values' shares."""
     features, _ = check_labelled(features, np.zeros(len(features)))

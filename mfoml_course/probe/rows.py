@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 import torch
 from torch import nn
 
@@ -57,7 +58,7 @@ def claimed_rows(
 # %% ../../nbs/api/20_probe/rows.ipynb #d2e780b5
 def claim_labels(
     out: str | Path,  # folder of `claimed_rows`
-    labels,  # (n_samples,) array or tensor of classes
+    labels: ArrayLike,  # (n_samples,) array or tensor of classes
 ) -> None:
     """Keep the classes' counts in the folder, or refuse with ValueError a data set of other counts."""
     classes, counts = np.unique(np.asarray(labels), return_counts=True)

@@ -205,7 +205,7 @@ def _task_scores(
 # %% ../../nbs/api/21_text.ipynb #2a8f0afd
 def text_trainer(
     model: TextClassifier,
-    tokenizer,  # of transformers
+    tokenizer: Any,  # of transformers
     train: Examples,
     dev: Examples,
     *,

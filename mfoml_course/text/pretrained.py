@@ -87,7 +87,7 @@ FEWEST_TOKENS = 3  # two marks and a token
 
 
 def encode_texts(
-    tokenizer,  # of transformers
+    tokenizer: Any,  # of transformers
     examples: Examples,
     *,
     max_length: int = 64,  # tokens, marks included
@@ -109,7 +109,7 @@ def encode_texts(
 
 
 def labelled_texts(
-    tokenizer,  # of transformers
+    tokenizer: Any,  # of transformers
     examples: Examples,
     *,
     max_length: int = 64,  # tokens, marks included
@@ -120,7 +120,7 @@ def labelled_texts(
 
 # %% ../../nbs/api/21_text/pretrained.ipynb #3bb565e2
 def text_loader(
-    tokenizer,  # of transformers
+    tokenizer: Any,  # of transformers
     examples: Examples,
     *,
     batch_size: int = 32,
@@ -136,7 +136,7 @@ def text_loader(
         lengths = [len(item["input_ids"]) for item in items]
         sampler = _length_sampler(batch_size, lengths, generator)
 
-    def padded(batch):
+    def padded(batch: list[dict]) -> dict:
         return dict(tokenizer.pad(batch, return_tensors="pt"))
 
     return DataLoader(items, batch_size, sampler=sampler, collate_fn=padded, generator=generator)
