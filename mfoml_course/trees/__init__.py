@@ -127,9 +127,9 @@ def grown_nodes(
 ) -> TreeNodes:
     """The tree's splits with the means of Y as values."""
     fields = _splits(estimator.tree_, columns)
-    center = Y.mean(axis=0)
     if sample_weight is None:
         sample_weight = np.ones(len(Y))
+    center = np.average(Y, axis=0, weights=sample_weight)
     value = _node_means(fields["left"], fields["right"], estimator.apply(X), Y - center, sample_weight)
     return TreeNodes(
         **fields,
