@@ -215,6 +215,30 @@ def test_a_bad_command_line_is_answered_in_a_sentence(line, make_course, tmp_pat
     assert (held / "searchindex.js").read_text() == "mine" and file.read_text() == "{"
 
 
+HELD = {  # command line: the folder that it would write into
+    "train mnist1d-conv --budget smoke --epochs 1 --out {out}": "",
+    "collapse mnist1d-collapse --out {out}": "mnist1d-collapse-smoke-crossentropy",
+    "glue --task reviews --budget smoke --out {out}": "",
+}
+
+
+@pytest.mark.parametrize("line", HELD)
+def test_a_run_folder_in_use_names_its_process(line, tmp_path):
+    from filelock import FileLock
+
+    from mfoml_course.course.cli import main
+    from mfoml_course.records import HOLDER_FILE, LOCK_FILE
+
+    folder = tmp_path / HELD[line]
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / LOCK_FILE):
+        (folder / HOLDER_FILE).write_text("4711")
+        result = CliRunner().invoke(main, line.format(out=tmp_path).split())
+        left = {path.name for path in folder.iterdir()}
+    assert result.exit_code == 1 and "is in use by process 4711" in result.output, result
+    assert left == {LOCK_FILE, HOLDER_FILE}
+
+
 def every_command():
     """(words, command) of all commands, those of groups too."""
     from mfoml_course.course.cli import main

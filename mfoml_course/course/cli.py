@@ -21,6 +21,7 @@ from .commands import command_probe
 from .commands import command_train
 from .terminal import MENDABLE
 from .terminal import budget_option
+from .terminal import out_option
 from . import CourseError, find_course
 
 # %% ../../nbs/api/40_course/cli.ipynb #9a040567
@@ -121,13 +122,7 @@ def write_report(
     "--notebook", "names", multiple=True, metavar="NAME", help="Run this notebook only (may be repeated)."
 )
 @budget_option("smoke")
-@click.option(
-    "--out",
-    default="mfoml-workshop",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder for the results.",
-)
+@out_option("mfoml-workshop", "Folder for the results.")
 def workshop(names: tuple[str, ...], budget: str, out: Path) -> None:
     """Run the workshop's notebooks from top to bottom.
 
@@ -229,13 +224,7 @@ def write_readme_files(
 
 # %% ../../nbs/api/40_course/cli.ipynb #8bebde26
 @main.command(epilog="Example: mfoml docs --serve --port 8001")
-@click.option(
-    "--out",
-    default="mfoml-docs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder for the pages.",
-)
+@out_option("mfoml-docs", "Folder for the pages.")
 @click.option("--serve", "show", is_flag=True, help="Serve the pages on this machine until Ctrl-C.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve."

@@ -15,6 +15,7 @@ from .terminal import SEED
 from .terminal import Numbers
 from .terminal import Words
 from .terminal import budget_option
+from .terminal import out_option
 from .terminal import show_record
 from .terminal import show_table
 from .terminal import told
@@ -119,13 +120,7 @@ def command_probe(run: Path, out: Path | None, **options: Any) -> None:
 )
 @budget_option("smoke")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many seeds.")
-@click.option(
-    "--out",
-    default="mfoml-collapse",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder for the runs.",
-)
+@out_option("mfoml-collapse", "Folder for the runs.")
 def command_collapse(preset: str | None, listed: bool, seeds: int, out: Path, **options: Any) -> None:
     """Train through neural collapse and print the lecture's table."""
     if not listed and preset is None:

@@ -16,6 +16,9 @@ from .checks import STEM_STRIDE, check_multiple, check_positive, check_samples, 
 class ConvLayer(nn.Module):
     """3x3 convolution, batch normalisation, ReLU: (B, input_size, H, W) -> (B, output_size, H, W)."""
 
+    convolution: type = nn.Conv2d
+    normalisation: type = nn.BatchNorm2d
+
     def __init__(
         self,
         input_size: int,  # channels in
@@ -23,8 +26,8 @@ class ConvLayer(nn.Module):
     ):
         super().__init__()
         check_positive(input_size=input_size, output_size=output_size)
-        self.conv = nn.Conv2d(input_size, output_size, kernel_size=3, stride=1, padding=1)
-        self.bn = nn.BatchNorm2d(output_size)
+        self.conv = self.convolution(input_size, output_size, kernel_size=3, stride=1, padding=1)
+        self.bn = self.normalisation(output_size)
         self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -70,22 +73,11 @@ def _stem(convolution: type, normalisation: type, channels: int, width: int) -> 
     )
 
 # %% ../../nbs/api/11_models.ipynb #ab8712d1
-class ConvLayer1d(nn.Module):
-    """Convolution of window 3, batch normalisation, ReLU: (B, input_size, W) -> (B, output_size, W)."""
+class ConvLayer1d(ConvLayer):
+    """`ConvLayer` for signals, with a window of 3: (B, input_size, W) -> (B, output_size, W)."""
 
-    def __init__(
-        self,
-        input_size: int,  # channels in
-        output_size: int,  # channels out
-    ):
-        super().__init__()
-        check_positive(input_size=input_size, output_size=output_size)
-        self.conv = nn.Conv1d(input_size, output_size, kernel_size=3, stride=1, padding=1)
-        self.bn = nn.BatchNorm1d(output_size)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.relu(self.bn(self.conv(x)))
+    convolution = nn.Conv1d
+    normalisation = nn.BatchNorm1d
 
 
 class ConvArch1d(nn.Module):
