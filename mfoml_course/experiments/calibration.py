@@ -67,7 +67,7 @@ def calibrate_function(
     started = time.process_time()
     X, y = known.sample(n_samples, random_state=seed)
     forest = WaveletForestRegressor(n_trees, min_samples_leaf=LEAST_LEAF, random_state=seed).fit(X, y)
-    index = smoothness_interval(forest, X, y, n_refits=n_refits, random_state=seed)
+    index = smoothness_interval(forest, X, y, random_state=seed)
     row = {"name": known.name, "seed": seed, "truth": _finite(known.alpha), "noise": known.noise}
     row |= _measured(index, forest.wavelets_)
     return row | {"seconds": round(time.process_time() - started, 2)}

@@ -57,7 +57,8 @@ def _index_row(found: SmoothnessIndex, n_wavelets: int) -> dict:
         "tau": found.tau,
         "n_wavelets": n_wavelets,
         "saturated": bool(found.saturated),
-        "reason": found.details.get("reason", ""),
+        "verdict": found.verdict,
+        "reason": found.reason,
     }
 
 
@@ -67,13 +68,13 @@ def layer_smoothness(
     *,
     method: str = "consensus",  # of smoothness_index, or "norms" with a fixed alpha
     alpha: float = 1.0,  # used by "norms" only
-    interval: bool = True,  # low and high by refitting on subsamples; False: none
+    interval: bool = True,  # ask the samples X once more whether they are the forest's own
     n_trees: int = 5,  # trees of the forest
     max_depth: int | None = 15,  # levels of a tree
     n_jobs: int | None = None,  # threads that grow trees
     random_state: int = 0,  # seed of the forest
     **options,  # further ones for smoothness_interval or smoothness_index
-) -> dict[str, Any]:  # alpha, low, high, tau, n_wavelets, saturated, reason; "norms" adds log_norm
+) -> dict[str, Any]:  # alpha, low, high, tau, n_wavelets, saturated, verdict, reason; "norms" adds log_norm
     """Smoothness of the labels over one layer's features; raises ValueError for an unknown method."""
     grown = {"max_depth": max_depth, "random_state": random_state, "n_jobs": n_jobs}
     forest = WaveletForestClassifier(n_trees, **grown).fit(features, labels)
@@ -214,7 +215,7 @@ class SparsityProbe:
     _: KW_ONLY
     method: str = "consensus"  # of besov.smoothness_index, or "norms"
     alpha: float = 1.0  # the fixed smoothness of method="norms"
-    interval: bool = True  # low and high from refitting on subsamples
+    interval: bool = True  # check that the forest's samples are its own
     baselines: bool = True  # linear_probe, kmeans_ari and rankme beside alpha
     n_trees: int = 5  # trees a layer
     max_depth: int | None = 15  # levels of a tree

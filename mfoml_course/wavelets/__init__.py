@@ -13,7 +13,7 @@ from ..trees import forest_nodes, is_vote
 from ..trees.nodes import TreeNodes, apply, check_features, sum_from_root
 from .affine import AffineTerms, label_array, tree_bags
 from .curves import error_curve
-from .honest import HonestTerms
+from .honest import HonestTerms as HonestTerms
 from .jumps import Wavelets, forest_wavelets, rank_wavelets, wavelet_norms
 
 _all_ = [
