@@ -17,7 +17,7 @@ import mfoml_course
 from . import CourseError
 from . import repository
 
-# %% ../../nbs/api/40_course/projects.ipynb #80d2c707
+# %% ../../nbs/api/40_course/projects.ipynb #b17ced5e
 @dataclass(frozen=True)
 class Kind:
     """A kind of project."""
@@ -55,9 +55,9 @@ KINDS = {
         "One-sentence reviews from a small grammar; each text once. They are made, not real: texts of your "
         "own make the question harder. The blocks of the model are frozen, its head is trained.",
         needs="mfoml_course[text]",
-        lr=0.01,
-        smoke_samples=300,
-        smoke_epochs=2,
+        lr=0.002,
+        smoke_samples=400,
+        smoke_epochs=3,
         smoke_probed=150,
         full_samples=2000,
         full_epochs=5,
