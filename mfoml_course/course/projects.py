@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'TEMPLATES', 'Kind', 'template_files', 'text_cells', 'notebook_text', 'project_values', 'project_files',
-           'new_project']
+           'new_project', 'command_new_project']
 
-# %% ../../nbs/api/40_course/projects.ipynb #db10508f
+# %% ../../nbs/api/40_course/projects.ipynb #b3dfe847
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
+import click
+
 import mfoml_course
 from . import CourseError
 from . import repository
 
-# %% ../../nbs/api/40_course/projects.ipynb #b17ced5e
+# %% ../../nbs/api/40_course/projects.ipynb #9d54516d
 @dataclass(frozen=True)
 class Kind:
     """A kind of project."""
@@ -53,9 +55,9 @@ KINDS = {
         _REVIEWS,
         "text",
         "One-sentence reviews from a small grammar; each text once. They are made, not real: texts of your "
-        "own make the question harder. The blocks of the model are frozen, its head is trained.",
+        "own make the question harder. The embeddings of the model stay, its blocks are trained.",
         needs="mfoml_course[text]",
-        lr=0.002,
+        lr=0.0005,
         smoke_samples=400,
         smoke_epochs=3,
         smoke_probed=150,
@@ -165,3 +167,13 @@ def new_project(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     return list(files)
+
+# %% ../../nbs/api/40_course/projects.ipynb #c3cbeefe
+@click.command("new-project", epilog="Example: mfoml new-project our-project --kind signal")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--kind", default="tabular", show_default=True, type=click.Choice(list(KINDS)))
+def command_new_project(path: Path, kind: str) -> None:
+    """Start a course project that runs, with tests and a report's headings."""
+    written = new_project(path, kind)
+    click.echo(f"{len(written)} files in {path}: begin with {path / 'README.md'}")
+    click.echo(f"test it with: cd {path} && python -m pytest")

@@ -20,6 +20,7 @@ from .sources import Sources, copy_images, course_addresses, parsed_notebook, to
 # %% ../../nbs/api/40_course/site.ipynb #9ec23341
 SECTIONS = {
     "workshop": ("Workshop", "The course, in the order of the lectures."),
+    "projects": ("Projects", "Ideas for projects of one's own, and finished ones."),
     "api": ("Library", "What the course builds. Each page teaches the idea that its module implements."),
 }
 
