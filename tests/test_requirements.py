@@ -4,7 +4,9 @@ import ast
 import json
 import sys
 from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import packages_distributions
+from importlib.metadata import requires
 from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -80,3 +82,44 @@ def test_every_requirement_is_used():
 def test_what_is_listed_as_a_plugin_is_required_and_not_imported():
     assert set(NOT_IMPORTED) - required() == set()
     assert set(NOT_IMPORTED) & used() == set()
+
+
+def needs(lines):
+    """Canonical names of the requirements in these lines, and of all that they bring."""
+    found, todo = set(), [Requirement(line) for line in lines]
+    while todo:
+        name = canonicalize_name(todo.pop().name)
+        if name not in found:
+            found.add(name)
+            asked = map(Requirement, distribution_requires(name))
+            todo += [one for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def distribution_requires(name):
+    """What an installed distribution asks for; nothing for one of another system."""
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return []
+
+
+def test_the_light_install_has_what_the_workshop_imports():
+    listed, owners = read_requirements(ROOT), packages_distributions()
+    light = needs(listed[""] + listed["course"])
+    names = set()
+    for path in (ROOT / "nbs" / "workshop").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                names |= top_level(TransformerManager().transform_cell("".join(cell["source"])))
+    missing = {name for name in names if not light & set(map(canonicalize_name, owners.get(name, [name])))}
+    assert len(names) > 5 and not missing
+
+
+def top_level(source):
+    """The top-level names that a text imports from outside of the standard library and of this package."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+        names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"mfoml_course"}

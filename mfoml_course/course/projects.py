@@ -19,7 +19,7 @@ import mfoml_course
 from . import CourseError
 from . import repository
 
-# %% ../../nbs/api/40_course/projects.ipynb #9d54516d
+# %% ../../nbs/api/40_course/projects.ipynb #f2ceb15d
 @dataclass(frozen=True)
 class Kind:
     """A kind of project."""
@@ -56,7 +56,7 @@ KINDS = {
         "text",
         "One-sentence reviews from a small grammar; each text once. They are made, not real: texts of your "
         "own make the question harder. The embeddings of the model stay, its blocks are trained.",
-        needs="mfoml_course[text]",
+        needs="mfoml_course[course]",
         lr=0.0005,
         smoke_samples=400,
         smoke_epochs=3,
