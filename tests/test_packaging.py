@@ -98,6 +98,7 @@ def test_every_import_is_required(root):
 def test_ci_runs_the_readmes_command(root):
     assert TEST_COMMAND in (root / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "(CONTRIBUTING.md)" in readme and "(CHANGELOG.md)" in readme
     assert TEST_COMMAND in readme and TEST_COMMAND.replace("mfoml test", "mfoml workshop") in readme
 
 

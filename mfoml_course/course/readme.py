@@ -158,7 +158,8 @@ def readme_text(
 
 def _from_root(markdown: str) -> str:
     """Links from nbs as links from the project's folder."""
-    return re.sub(r"(\]\()(?=(?:images|workshop|api|exercises|solutions)/)", r"\1nbs/", markdown)
+    below = re.sub(r"(\]\()(?=(?:images|workshop|api|exercises|solutions)/)", r"\1nbs/", markdown)
+    return below.replace("](../", "](")
 
 
 def write_readme(
