@@ -23,8 +23,8 @@ EXPERIMENTS = (
     Experiment("train", "train_runs", "train_preset", "07_pytorch"),
     Experiment("probe", "probe_runs", "probe_run", "08_sparsity_probe"),
     Experiment("collapse", "collapse_runs", "run_collapse", "09_neural_collapse"),
-    Experiment("glue", "glue_runs", "run_glue", "11_transformers"),
+    Experiment("glue", "glue_runs", "run_glue", "12_language"),
     Experiment("bench core", "timing", "bench_core", ""),
     Experiment("bench smoothness", "calibration", "run_calibration", "05_smoothness"),
-    Experiment("bench encoders", "encoders", "compare_encoders", "11_transformers"),
+    Experiment("bench encoders", "encoders", "compare_encoders", "13_pictures"),
 )
