@@ -105,7 +105,7 @@ def test_a_part_is_where_it_is_said_to_be(row):
 
 
 def assert_tests(place):
-    """A test stands there: a function of tests/, or a section of a library notebook that asserts something."""
+    """A test stands there: a function of tests/, or a section of a library notebook with an assert."""
     if place.startswith("tests/"):
         path, _, name = place.partition("::")
         assert name.startswith("test_") and name in names(ROOT / path), place
