@@ -40,7 +40,7 @@ PUBLIC = {
     },
     "forest": {
         name: "n_estimators max_depth min_samples_leaf max_features max_samples measure order "
-        "n_terms engine tau random_state n_jobs"
+        "max_leaf_nodes bootstrap n_terms engine max_bins tau random_state n_jobs"
         for name in ("WaveletForestRegressor", "WaveletForestClassifier")
     },
     "activations": {"collect_activations": "model loader layers"},

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..besov import SmoothnessIndex, smoothness_index, unexplained_fraction
 from .bags import draw_bags, oob_curve
+from .binned import binned_nodes, tree_leaves
 from mfoml_course.forest.exact import (
     grow_trees,
     own_trees,
@@ -26,6 +27,7 @@ from mfoml_course.forest.exact import (
     standardise,
     varying_columns,
 )
+from ..growing import check_bins, choose_engine
 from ..importance import wavelet_importance
 from ..simplex import encode_labels, simplex_probabilities
 from ..wavelets import forest_wavelets, m_term_curve, truncated_values, values_at_leaves
@@ -40,11 +42,16 @@ def _check_parameters(
     n_estimators, n_terms = forest.n_estimators, forest.n_terms
     if not isinstance(n_estimators, numbers.Integral) or n_estimators < 1:
         raise ValueError(f"expected n_estimators as an integer of at least 1, got {n_estimators!r}")
-    if forest.engine != "exact":
-        raise ValueError(f"expected engine 'exact', got {forest.engine!r}")
+    choose_engine(forest.engine, 0, 0, 0)
+    check_bins(forest.max_bins)
     if not (n_terms is None or n_terms == "oob" or isinstance(n_terms, numbers.Integral)):
         raise ValueError(f"expected n_terms as None, a number of wavelets or 'oob', got {n_terms!r}")
-    if n_terms == "oob" and isinstance(forest.max_samples, float) and forest.max_samples == 1:
+    if (
+        n_terms == "oob"
+        and not forest.bootstrap
+        and isinstance(forest.max_samples, float)
+        and forest.max_samples == 1
+    ):
         words = "needs samples that some tree has not seen: expected max_samples below 1.0"
         raise ValueError(f"n_terms='oob' {words}")
 
@@ -99,8 +106,25 @@ def _grow(
     sample_weight: np.ndarray | None,  # (n_samples,)
     seeds: np.ndarray,  # (n_trees,)
 ) -> None:
-    """Sets the forest's estimators_ and nodes_."""
-    handed_on = ("max_depth", "min_samples_leaf", "max_features")
+    """Sets the forest's engine_, nodes_ and, for exact trees, estimators_."""
+    forest.engine_ = choose_engine(forest.engine, *X.shape, forest.n_estimators)
+    given = (X, Y, grow_on, sample_weight, seeds)
+    if forest.engine_ == "hist":
+        forest.nodes_ = binned_nodes(forest, *given)
+    else:
+        _grow_exact(forest, *given)
+
+
+def _grow_exact(
+    forest,  # of wavelets, with its bags
+    X: np.ndarray,  # (n_samples, n_features)
+    Y: np.ndarray,  # (n_samples, n_outputs) gives the values
+    grow_on: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) gives the splits
+    sample_weight: np.ndarray | None,  # (n_samples,)
+    seeds: np.ndarray,  # (n_trees,)
+) -> None:
+    """Sets estimators_ and nodes_ by scikit-learn's trees."""
+    handed_on = ("max_depth", "min_samples_leaf", "max_features", "max_leaf_nodes")
     make_tree = partial(forest._tree_class, **{name: getattr(forest, name) for name in handed_on})
     bags = forest.estimators_samples_
     X32 = X.astype(np.float32)
@@ -142,8 +166,11 @@ class WaveletForest(FittedForest, BaseEstimator):
         max_samples=0.8,  # samples in a tree's bag, without replacement: a fraction or a number
         measure="samples",  # measure of a node: "samples" or "volume"
         order=1,  # 1: constants in the nodes, 2: affine pieces
+        max_leaf_nodes=None,  # leaves of a tree, those that gain most first; None: no limit
+        bootstrap=False,  # True: bags are drawn with replacement, as scikit-learn's forests do
         n_terms=None,  # wavelets kept: None for all, a number, or "oob" for the best number out of bag
-        engine="exact",  # "exact": scikit-learn's trees, every threshold tried
+        engine="auto",  # "exact": every threshold tried, "hist": features in bins, "auto": by the work
+        max_bins=64,  # bins a feature of "hist", at most 255
         tau=1.0,  # exponent of feature_importances_
         random_state=None,  # seed, or a numpy RandomState
         n_jobs=None,  # threads that grow trees
@@ -155,8 +182,11 @@ class WaveletForest(FittedForest, BaseEstimator):
         self.max_samples = max_samples
         self.measure = measure
         self.order = order
+        self.max_leaf_nodes = max_leaf_nodes
+        self.bootstrap = bootstrap
         self.n_terms = n_terms
         self.engine = engine
+        self.max_bins = max_bins
         self.tau = tau
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -164,11 +194,12 @@ class WaveletForest(FittedForest, BaseEstimator):
     def _fit(self, X, Y, codes, sample_weight):
         _check_parameters(self)
         rows, sample_weight = weighted_rows(X, sample_weight)
-        X, Y = X[rows], Y[rows]
+        if len(rows) < len(X):
+            X, Y = X[rows], Y[rows]
         grow_on = standardise(Y, sample_weight) if codes is None else codes[rows]
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=self.n_estimators)
-        given = dict(max_samples=self.max_samples, random_state=rng)
+        given = dict(max_samples=self.max_samples, bootstrap=self.bootstrap, random_state=rng)
         self.estimators_samples_ = draw_bags(self.n_estimators, len(X), **given)
         _grow(self, X, Y, grow_on, sample_weight, seeds)
         shape = dict(measure=self.measure, order=self.order)
@@ -187,12 +218,11 @@ def kept_sum(
     """The mean over trees of the root's term and the kept wavelets."""
     check_is_fitted(forest)
     X = validate_data(forest, X, reset=False)
-    X32 = np.ascontiguousarray(X, dtype=np.float32)
     basis = forest.wavelets_.basis(X)
     Y_hat = np.zeros((len(X), forest.wavelets_.root_mean.shape[1]))
-    for tree, value in zip(forest.estimators_, forest.values_):
-        Y_hat += values_at_leaves(value, tree.tree_.apply(X32), basis)
-    return Y_hat / len(forest.estimators_)
+    for leaf, value in zip(tree_leaves(forest, X), forest.values_):
+        Y_hat += values_at_leaves(value, leaf, basis)
+    return Y_hat / len(forest.values_)
 
 # %% ../../nbs/api/08_forest.ipynb #89fef40f
 class WaveletForestRegressor(RegressorMixin, WaveletForest):

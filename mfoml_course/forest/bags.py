@@ -34,10 +34,13 @@ def draw_bags(
     n_samples: int,
     *,
     max_samples: float | int,  # a fraction in (0, 1] or a number of samples
+    bootstrap: bool = False,  # whether a sample may be drawn more than once
     random_state: np.random.RandomState,
 ) -> list[np.ndarray]:  # (bag size,) sorted rows, a tree
-    """One random subset of the samples a tree, without replacement."""
+    """One random subset of the samples a tree, without replacement unless bootstrapped."""
     size = _bag_size(max_samples, n_samples)
+    if bootstrap:
+        return [np.sort(random_state.randint(n_samples, size=size)) for _ in range(n_trees)]
     return [np.sort(random_state.permutation(n_samples)[:size]) for _ in range(n_trees)]
 
 # %% ../../nbs/api/08_forest/bags.ipynb #3fa6d0ea
