@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MANY', 'pytest_configure', 'pytest_collection_modifyitems', 'refuse_outside_connections', 'leave_out_address_parser',
            'write_guard', 'refusal', 'export_copy', 'export_differences', 'workers', 'testing_environment',
-           'build_command', 'kernel_source', 'run_pytest', 'run_tests']
+           'build_command', 'kernel_source', 'run_pytest', 'compile_kernels', 'run_tests']
 
 # %% ../../nbs/api/40_course/testing.ipynb #c81cb011
 import filecmp
@@ -245,6 +245,16 @@ def run_pytest(
         pytest.kill()
 
 # %% ../../nbs/api/40_course/testing.ipynb #063fc377
+def compile_kernels(
+    root,  # the course's folder
+    environment: dict,  # of the tests
+) -> None:
+    """Compiles what grows forests once, before several workers would each do so."""
+    if find_spec("numba"):
+        call = "from mfoml_course.growing import warm_up; warm_up()"
+        subprocess.run([sys.executable, "-c", call], cwd=root, env=environment, check=False)
+
+
 def run_tests(
     root: str | Path,  # the course's folder
     args: Sequence[str] = (),  # the user's own arguments to pytest
@@ -256,10 +266,13 @@ def run_tests(
     missing = [name for name in ("pytest", "nbval", "xdist", "nbdev") if not find_spec(name)]
     if missing:
         raise CourseError(f'{", ".join(missing)} not installed: python -m pip install -e ".[test]"')
+    is_whole = not args
     if output is not None or not sys.stdout.isatty():
         args = ["--color=no", *args]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = testing_environment(folder)
         command = build_command(root, args, full=full)
+        if is_whole or full:
+            compile_kernels(root, environment)
         with kernel_source(root, command, folder, environment, full=full) as address:
             return run_pytest(command, root, environment | {ADDRESS: address}, output)

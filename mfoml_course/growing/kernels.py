@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['LANES', 'AHEAD', 'cache_folder', 'compiled', 'fetch_ahead']
 
-# %% ../../nbs/api/07_growing/kernels.ipynb #294a78f0
+# %% ../../nbs/api/07_growing/kernels.ipynb #02aab71d
 import hashlib
 import os
 import sys
 from pathlib import Path
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
