@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torchmetrics import Metric
 
+from ..activations import Which, named_layers
 from mfoml_course.collapse.measures import (
     check_deviations,
     class_distance_normalized_variance,
@@ -189,17 +190,18 @@ def layer_collapse(
     means: dict[str, torch.Tensor],  # layer -> (C, d) class means of the TRAINING set
     *,
     classifier: str | None = None,  # name of the last linear layer, for NC3 of the layer before it in means
+    logits: Which = None,  # which part of the output: name, position or function
 ) -> dict[str, dict[str, float]]:  # layer -> nc1, trace_ratio, cdnv, nc2_..., nc3, nc4
     """Neural collapse of all layers in one sweep."""
     names = list(means)
     before = dict(zip(names[1:], names)).get(classifier)
-    weight = {} if before is None else {before: model.get_submodule(classifier).weight}
+    weight = {} if before is None else {before: named_layers(model)[classifier].weight}
     metrics = {name: NeuralCollapse(m, weight=weight.get(name), flatten=True) for name, m in means.items()}
 
     def also(name, h, labels):
         metrics[name].update(h, labels)
 
-    mismatch = layer_mismatch(model, loader, means, also=also)
+    mismatch = layer_mismatch(model, loader, means, also=also, logits=logits)
     table = {}
     for name, metric in metrics.items():
         table[name] = {key: float(value) for key, value in metric.compute().items()}
@@ -215,11 +217,12 @@ def measure_collapse(
     *,
     n_classes: int,  # C
     classifier: str | None = None,  # name of the last linear layer
+    logits: Which = None,  # which part of the output: name, position or function
 ) -> dict[str, dict]:  # "train" -> layer -> measures, "test" -> layer -> mismatch
     """Neural collapse on train and NCC mismatch on test, all layers, in three sweeps."""
     moments = layer_moments(model, train, layers, n_classes=n_classes)
     means = {name: moment.means for name, moment in moments.items()}
     return {
-        "train": layer_collapse(model, train, means, classifier=classifier),
-        "test": layer_mismatch(model, test, means),
+        "train": layer_collapse(model, train, means, classifier=classifier, logits=logits),
+        "test": layer_mismatch(model, test, means, logits=logits),
     }

@@ -16,13 +16,17 @@ from mfoml_course.activations import (
     call_model,
     choose_layers,
     evaluation,
+    label_tensor,
+    layer_rows,
     logits_of,
     model_device,
-    output_tensor,
+    named_layers,
     plain_model,
+    predicted_classes,
     split_batch,
 )
 from ..activations.layers import watch_layers
+from ..activations.logits import Which
 from mfoml_course.ncc.moments import (
     ClassMoments,
     Values,
@@ -97,7 +101,7 @@ def ncc_mismatch(
     return (nearest != predictions.to(nearest.device)).double().mean()
 
 # %% ../../nbs/api/12_ncc.ipynb #98d1c467
-See = Callable[[str, torch.Tensor, torch.Tensor], None]  # see(name, output, labels) of a batch
+See = Callable[[str, torch.Tensor, torch.Tensor], None]  # see(name, (B, d) rows, labels) of a batch
 
 
 def sweep(
@@ -106,27 +110,43 @@ def sweep(
     layers: Iterable[str],  # names of the layers to look at
     see: See,  # called inside each layer's forward
     done: Callable[[torch.Tensor, torch.Tensor], None] | None = None,  # done(predictions, labels), (B,) both
+    *,
+    n_classes: int | None = None,  # C, which the logits must have; None: not known
+    logits: Which = None,  # which part of the output: name, position or function
+    tokens: str | None = None,  # "mean" or "first" of (B, T, d); with an attention mask "mean" is the default
 ) -> None:
-    """Show every layer's output in one pass over the loader, in evaluation mode and without gradients."""
+    """Show every layer's rows in one pass over the loader, in evaluation mode and without gradients."""
     model = plain_model(model)
-    ran, labels = set(), None
+    modules, ran, labels, mask = named_layers(model), set(), None, None
 
     def seen(name, output):
         if name in ran:
             raise ValueError(f"layer {name!r} ran twice in one forward pass: choose a layer that runs once")
         ran.add(name)
-        see(name, output_tensor(output), labels)
+        try:
+            see(name, layer_rows(modules.get(name), output, mask=mask, tokens=tokens), labels)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"layer {name!r}: {error}") from error
 
     device = model_device(model)
     with evaluation(model), watch_layers(model, layers, seen) as names:
         for batch in loader:
             ran.clear()
-            labels = torch.as_tensor(split_batch(batch)[2]).to(device)
+            _, inputs, labels = split_batch(batch)
+            labels, mask = label_tensor(labels).to(device), inputs.get("attention_mask")
+            if not len(labels):
+                continue
             output, _ = call_model(model, batch, device)
             if idle := [name for name in names if name not in ran]:
                 raise ValueError(f"layers {idle} did not run in the model's forward pass")
             if done is not None:
-                done(logits_of(output).argmax(1), labels)
+                done(_predictions(output, logits, n_classes), labels)
+
+
+def _predictions(output: object, which: Which, n_classes: int | None) -> torch.Tensor:  # (B,)
+    """The classes that a model's output means; one number a sample is a score of two classes."""
+    is_score = which is None and isinstance(output, torch.Tensor) and output.ndim == 1
+    return predicted_classes(output if is_score else logits_of(output, which), n_classes)
 
 # %% ../../nbs/api/12_ncc.ipynb #16d60387
 def layer_moments(
@@ -135,7 +155,8 @@ def layer_moments(
     layers: Iterable[str],  # names, or globs
     *,
     n_classes: int,  # C
-) -> dict[str, ClassMoments]:  # of each layer's flattened outputs
+    tokens: str | None = None,  # "mean" or "first" of (B, T, d); with an attention mask "mean" is the default
+) -> dict[str, ClassMoments]:  # of each layer's rows
     """Class moments of all layers in one sweep."""
     moments = {}
 
@@ -144,7 +165,7 @@ def layer_moments(
         moments[name] = merge_moments(moments[name], new) if name in moments else new
 
     names = choose_layers(model, layers)
-    sweep(model, loader, names, see)
+    sweep(model, loader, names, see, tokens=tokens)
     return {name: moments[name] for name in names if name in moments}
 
 
@@ -153,7 +174,9 @@ def layer_mismatch(
     loader: Iterable,  # of batches of any set
     means: dict[str, torch.Tensor],  # layer -> (C, d) class means of the TRAINING set
     *,
-    also: See | None = None,  # what else to do with a layer's output in the same sweep
+    also: See | None = None,  # what else to do with a layer's rows in the same sweep
+    logits: Which = None,  # which part of the output: name, position or function
+    tokens: str | None = None,  # as for the means
 ) -> dict[str, float]:  # layer -> mismatch in [0, 1], nan without samples
     """NCC mismatch of all layers in one sweep; ValueError for a class without a training mean."""
     nearest, wrong, n_samples = {}, dict.fromkeys(means, 0), 0
@@ -170,7 +193,8 @@ def layer_mismatch(
         for name in means:
             wrong[name] += int((nearest[name] != predictions).sum())
 
-    sweep(model, loader, list(means), see, done)
+    n_classes = len(next(iter(means.values()))) if means else None
+    sweep(model, loader, list(means), see, done, n_classes=n_classes, logits=logits, tokens=tokens)
     return {name: count / n_samples if n_samples else float("nan") for name, count in wrong.items()}
 
 
