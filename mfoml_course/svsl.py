@@ -70,7 +70,9 @@ def _check(features: torch.Tensor, labels: torch.Tensor, balance: str, name: str
             f"expected as many {name} as labels and at least one, got {len(features)} and {len(labels)}"
         )
     if labels.device.type == "cpu" and not torch.compiler.is_compiling() and (labels < 0).any():
-        raise ValueError(f"expected labels of at least 0, got {labels.min()}: leave out samples without class")
+        raise ValueError(
+            f"expected labels of at least 0, got {labels.min()}: leave out samples without class"
+        )
 
 # %% ../nbs/api/14_svsl.ipynb #6a01a0be
 Layers = str | nn.Module | Sequence[str | nn.Module] | None

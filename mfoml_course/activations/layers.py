@@ -270,6 +270,8 @@ def feature_rows(
     channels_last: bool = False,  # the output is (B, ..., C)
 ) -> torch.Tensor:  # (B, d)
     """One row a sample: tokens and spatial axes are pooled as asked for, what is left is flattened."""
+    if pool is not None and (not isinstance(pool, int) or pool < 1):
+        raise ValueError(f"expected pool to be a whole number of averages an axis, got {pool!r}")
     if h.ndim == 0:
         raise ValueError("expected a layer's output of shape (n_samples, ...), got a single number")
     fits = mask is not None and h.ndim == 3 and h.shape[:2] == mask.shape

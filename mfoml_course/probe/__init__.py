@@ -9,6 +9,7 @@ __all__ = ['NOT_COMPARED', 'layer_smoothness', 'chosen_rows', 'batch_size', 'sub
 # %% ../../nbs/api/20_probe.ipynb #b745fac3
 import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
@@ -27,7 +28,7 @@ from ..activations import choose_layers, collect_activations, layer_names, n_loa
 from ..besov import SmoothnessIndex, smoothness_interval
 from ..forest import WaveletForestClassifier
 from .baselines import effective_rank, kmeans_rand_index, linear_probe_accuracy
-from .rows import ROWS_FILE, claim_labels, claimed_rows, read_rows
+from .rows import ROWS_FILE, DataPrint, claim_data, claimed_rows, read_rows
 from ..records import append_line
 
 _all_ = ["read_rows"]  # public here too
@@ -152,16 +153,38 @@ def _probe_batches(probe: "SparsityProbe", loader: Iterable) -> Iterable:
 def _probe_activations(
     probe: "SparsityProbe", model: nn.Module, loader: Iterable, names: list[str]
 ) -> Activations:
-    """Activations of all samples or of the subsample."""
-    return collect_activations(
+    """Activations of all samples or of the subsample, which must be those of the folder's rows."""
+    batches, data = _probe_batches(probe, loader), DataPrint()
+    found = collect_activations(
         model,
-        _probe_batches(probe, loader),
+        batches if probe.out is None else data.watch(batches),
         names,
+        n_samples=n_loader_samples(batches),
+        logits=False,
+        idle=probe.layers is None,
         max_features=probe.max_features,
         pool=probe.pool,
         tokens=probe.tokens,
         random_state=probe.random_state,
     )
+    _check_classes(found.labels)
+    if probe.out is not None:
+        claim_data(probe.out, data)
+    return found
+
+
+def _check_classes(labels: np.ndarray) -> None:
+    """ValueError where labels are no classes, one a sample."""
+    if labels.ndim != 1:
+        shape = labels.shape
+        raise ValueError(
+            f"expected (n_samples,) labels, one class each, got {shape}: probe one column at a time"
+        )
+    if labels.dtype.kind == "f" and not (labels == np.round(labels)).all():
+        raise ValueError(
+            "expected labels to be classes, got numbers that are not whole: bin a regression's target, "
+            "for example by numpy.digitize"
+        )
 
 # %% ../../nbs/api/20_probe.ipynb #83a99002
 def _baseline_row(features: np.ndarray, labels: np.ndarray, random_state: int) -> dict[str, float]:
@@ -182,6 +205,8 @@ def layer_row(
     """A layer's smoothness, baselines, counts and seconds."""
     started = time.perf_counter()
     features = np.asarray(features, dtype=np.float32)
+    if not np.isfinite(features).all():
+        raise ValueError(f"layer {name!r} has features that are nan or inf: has the training diverged?")
     asked = ("method", "alpha", "interval", "n_trees", "max_depth", "n_jobs", "random_state")
     settings = {key: getattr(probe, key) for key in asked}
     row = {"layer": name, **layer_smoothness(features, labels, **settings)}
@@ -192,19 +217,24 @@ def layer_row(
 
 # %% ../../nbs/api/20_probe.ipynb #d45d95fe
 def _probe_rows(
-    probe: "SparsityProbe", model: nn.Module, loader: Iterable, names: list[str]
+    probe: "SparsityProbe", model: nn.Module, loader: Iterable, names: list[str], done: Collection[str]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of the layers in their order."""
+    """The rows of the layers in their order, without those that are done."""
     found = _probe_activations(probe, model, loader, names)
-    if probe.out is not None:
-        claim_labels(probe.out, found.labels)
-    for name in names:
+    for name in list(found.features):
+        if name in done:
+            continue
         row = layer_row(probe, name, found.features.pop(name), found.labels)
         if probe.out is not None:
             append_line(Path(probe.out) / ROWS_FILE, row)
         if probe.report is not None:
             probe.report(row)
         yield row
+
+
+def _table(rows: dict[str, dict], names: list[str]) -> pd.DataFrame:
+    """One row a layer, and one a call of a layer that is called several times."""
+    return pd.DataFrame([row for name in names for key, row in rows.items() if key.partition("#")[0] == name])
 
 # %% ../../nbs/api/20_probe.ipynb #93612962
 @dataclass(eq=False)
@@ -228,10 +258,14 @@ class SparsityProbe:
     out: str | Path | None = None  # folder for the rows, resumed if it holds some; None: nothing is written
     report: Callable[[dict], None] | None = None  # called with each row when its layer is done
 
+    def __post_init__(self):
+        if isinstance(self.layers, (list, tuple)) and not self.layers:
+            raise ValueError("expected at least one layer, got none: None stands for the informative ones")
+
     def fit(
         self,
         model: nn.Module,
-        loader: Iterable,  # of batches (x, labels)
+        loader: Iterable,  # of batches (x, labels); None: not looked at where all layers are there
     ) -> "SparsityProbe":
         """One forward pass over the loader, then a forest a layer; ValueError for another probe's folder."""
         chosen = ["input", *layer_names(model)] if self.layers is None else self.layers
@@ -239,6 +273,12 @@ class SparsityProbe:
         with claimed_rows(self.out, probe_settings(self), model) as rows:
             missing = [name for name in names if name not in rows]
             if missing:
-                rows.update({row["layer"]: row for row in _probe_rows(self, model, loader, missing)})
-        self.smoothness_ = pd.DataFrame([rows[name] for name in names])
+                new = list(_probe_rows(self, model, loader, missing, rows))
+                rows.update({row["layer"]: row for row in new})
+            elif loader is not None and self.out is not None:
+                data = DataPrint()
+                for batch in _probe_batches(self, loader):
+                    data.add(batch)
+                claim_data(self.out, data)
+            self.smoothness_ = _table(rows, names)
         return self
