@@ -7,7 +7,7 @@ __all__ = ['MEASURED', 'WINDOWS', 'N_DIGITS', 'LEAST_LEAF', 'CALL', 'COMMAND', '
            'calibrate_function', 'calibrate_exact', 'halves', 'save_record', 'load_record', 'run_calibration', 'score',
            'score_table']
 
-# %% ../../nbs/api/25_experiments/calibration.ipynb #9a9006ff
+# %% ../../nbs/api/25_experiments/calibration.ipynb #b61e9df9
 import json
 import time
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..besov import METHODS
+from ..besov.measuring import ESTIMATOR
 from ..besov import smoothness_index
 from ..besov import smoothness_interval
 from ..datasets.functions import KnownFunction
@@ -51,17 +52,16 @@ def _angle(wavelets) -> float:
     except ValueError:
         return np.nan
 
-# %% ../../nbs/api/25_experiments/calibration.ipynb #143ede56
+# %% ../../nbs/api/25_experiments/calibration.ipynb #5ae81c55
 LEAST_LEAF = 5  # samples
 
 
 def calibrate_function(
     known: KnownFunction,
     *,
-    seed: int = 0,  # of points, forest and refits
+    seed: int = 0,  # of points and forest
     n_samples: int = 20_000,  # uniform points
     n_trees: int = 5,
-    n_refits: int = 6,  # half-size forests of the interval
 ) -> dict:  # one row, ready for JSON
     """Grow a forest on one function and measure its index in every way."""
     started = time.process_time()
@@ -85,10 +85,11 @@ def _measured(index, wavelets) -> dict:
         "windows": {str(w): _finite(smoothness_index(wavelets, leaves=w).alpha) for w in windows},
         "saturated": index.saturated,
         "noisy": index.details["noise"],
-        "reason": index.details["reason"],
+        "verdict": index.verdict,
+        "reason": index.reason,
     }
 
-# %% ../../nbs/api/25_experiments/calibration.ipynb #994e8e5d
+# %% ../../nbs/api/25_experiments/calibration.ipynb #48f617c5
 def calibrate_exact(
     alpha: float,  # the index of the lacunary sum
     *,
@@ -97,9 +98,9 @@ def calibrate_exact(
     """All estimators on the exact wavelets of a lacunary sum."""
     tree = lacunary_tree(alpha, n_levels=n_levels)
     wavelets = SimpleNamespace(**tree, log_measure=np.log(tree["measure"]), n_trees=1, order=1)
-    estimate = {"angle": _angle(wavelets)}
-    for method in MEASURED[1:]:
-        estimate[method] = smoothness_index(wavelets, method=method, leaves=0).alpha
+    found = smoothness_index(wavelets, leaves=0)
+    estimate = {"angle": _angle(wavelets), **{name: found.details[name] for name in MEASURED[1:4]}}
+    estimate["consensus"] = found.alpha
     return {"truth": alpha, "estimate": {name: _finite(value) for name, value in estimate.items()}}
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #3d76c493
@@ -130,7 +131,7 @@ def load_record(
         raise ValueError(f"{path} holds no calibration: expected a key 'rows'")
     return record
 
-# %% ../../nbs/api/25_experiments/calibration.ipynb #cf2c2c03
+# %% ../../nbs/api/25_experiments/calibration.ipynb #47f86445
 CALL = "from mfoml_course.experiments.calibration import run_calibration; run_calibration('calibration.json')"
 COMMAND = f'python -c "{CALL}"'
 EXACT = (0.1, 0.15, 0.25, 0.35, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -143,14 +144,13 @@ def run_calibration(
     seeds: Iterable[int] = (0, 1),
     n_samples: int = 20_000,  # points a function
     n_trees: int = 5,
-    n_refits: int = 6,  # half-size forests of an interval
     exact: Iterable[float] = EXACT,  # indices of the exact lacunary sums
     progress: Callable | None = None,  # called with (number done, number of all, row)
 ) -> dict:  # record: settings, "rows", "exact", "table", "versions", "seconds"
     """The whole benchmark; about three minutes of one core at the default size."""
     functions = known_smoothness() if functions is None else functions
-    size = dict(n_samples=n_samples, n_trees=n_trees, n_refits=n_refits)
-    record = _start_record(path, size | {"seeds": list(seeds)})
+    size = dict(n_samples=n_samples, n_trees=n_trees)
+    record = _start_record(path, size | {"seeds": list(seeds), "estimator": ESTIMATOR})
     for number, n_jobs, row in _missing_rows(record, functions, seeds, size):
         record["rows"].append(row)
         _keep(record, path)
@@ -191,7 +191,7 @@ def _start_record(path: str | Path | None, size: dict) -> dict:
     versions = {name: version(name) for name in ("numpy", "scikit-learn", "mfoml_course")}
     return {**size, "methods": list(MEASURED), "rows": [], "versions": versions}
 
-# %% ../../nbs/api/25_experiments/calibration.ipynb #6a6d6207
+# %% ../../nbs/api/25_experiments/calibration.ipynb #7adc4ac8
 FEWEST_RANKED = 3  # estimates that a rank correlation is taken of
 ROUNDING = 1e-9  # of a truth at the edge of its interval
 
@@ -205,7 +205,7 @@ def score(
     if method not in METHODS:
         raise ValueError(f"expected method in {METHODS}, got {method!r}")
     rows = [row for row in rows if row["truth"] != "inf"]
-    known = [row for row in rows if np.isfinite(_number(row["estimate"][method]))]
+    known = [row for row in rows if np.isfinite(_number(row["estimate"][method])) and _is_measured(row)]
     if len(known) < FEWEST_RANKED:
         raise ValueError(f"expected at least {FEWEST_RANKED} rows with a finite estimate, got {len(known)}")
     result = {"method": method, "n": len(known), "missing": len(rows) - len(known)}
@@ -213,6 +213,16 @@ def score(
     if method == "consensus":
         result |= _interval_scores(known)
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items()}
+
+
+def _is_measured(row: dict) -> bool:
+    """Whether the index was given out as measured, and not as a bound."""
+    return row.get("verdict", "measured") == "measured"
+
+
+def _is_ranked(row: dict) -> bool:
+    """Whether a row takes part in a rank correlation."""
+    return _is_measured(row) and row["truth"] != "inf"
 
 
 def _errors(rows: list[dict], method: str) -> dict:
@@ -244,7 +254,7 @@ def score_table(
     parts = {"all": rows}
     for half in ("tuned", "held out"):
         parts[half] = [row for row in rows if row.get("half") == half]
-    large = {part: chosen for part, chosen in parts.items() if len(chosen) > FEWEST_RANKED}
+    large = {part: chosen for part, chosen in parts.items() if sum(map(_is_ranked, chosen)) >= FEWEST_RANKED}
     return [
         {"functions": part, **score(chosen, method=method)}
         for part, chosen in large.items()
