@@ -16,6 +16,7 @@ from mfoml_course.trees.boosted import (
     mean_of_leaves,
 )
 from .boosted import sum_of_trees as sum_of_trees
+from .door import check_terms
 from .formats import lightgbm_model, xgboost_model
 from .nodes import TreeNodes, node_jumps, node_parents
 from .nodes import node_boxes as node_boxes
@@ -91,6 +92,9 @@ def _without_offset(nodes: list[TreeNodes]) -> tuple[list[TreeNodes], np.ndarray
 def _sklearn_forest(forest) -> tuple[list[TreeNodes], np.ndarray]:
     """scikit-learn's RandomForest, ExtraTrees and Bagging: a mean of trees."""
     trees = forest.estimators_
+    for member in trees:
+        if not hasattr(member, "tree_"):
+            raise TypeError(f"expected {SUPPORTED}; got {type(forest).__name__} of {type(member).__name__}")
     columns = getattr(forest, "estimators_features_", [None] * len(trees))
     shape = dict(n_features=forest.n_features_in_, weight=1 / len(trees))
     if hasattr(forest, "classes_"):
@@ -150,12 +154,15 @@ _KINDS = {
     ("sklearn", "BaseBagging"): "forest",
     ("sklearn", "BaseGradientBoosting"): "boosting",
 }
+_NO_SUMS = ("IsolationForest", "RandomTreesEmbedding")  # of trees, but no mean of their leaves
 _LEARNED = {"tree": "tree_", "forest": "estimators_", "boosting": "estimators_", "ours": "nodes_"}  # by `fit`
 
 
 def _kind(estimator) -> str:
     """Which reader fits: the first base class that is known by library and name."""
     for base in type(estimator).__mro__:
+        if base.__name__ in _NO_SUMS:
+            break
         library = base.__module__.split(".")[0]
         if library in ("xgboost", "lightgbm"):
             return library
@@ -184,13 +191,16 @@ def forest_terms(
     kind = _kind(forest)
     if not _is_fitted(forest, kind):
         raise ValueError(f"{type(forest).__name__} is not fitted: call fit first")
-    if kind in _BOOSTED:
-        return boosted_terms(_BOOSTED[kind](forest))
     if kind == "ours":
         return _without_offset(forest.nodes_)
-    if kind == "tree":
-        return _without_offset([_sklearn_tree(forest)])
-    return _sklearn_forest(forest)
+    if kind in _BOOSTED:
+        nodes, offset = boosted_terms(_BOOSTED[kind](forest))
+    elif kind == "tree":
+        nodes, offset = _without_offset([_sklearn_tree(forest)])
+    else:
+        nodes, offset = _sklearn_forest(forest)
+    check_terms(forest, kind, nodes, offset)
+    return nodes, offset
 
 
 def forest_nodes(

@@ -44,15 +44,26 @@ def _reject(found: bool, what: str, instead: str):
         raise ValueError(f"models with {what} are not supported: {instead}")
 
 # %% ../../nbs/api/02_trees/formats.ipynb #0ef8042d
+def _check_missing(tree: dict, is_leaf: np.ndarray, missing: float) -> None:
+    """A ValueError where a number that stands for "missing" is not sent where the threshold sends it."""
+    by_threshold = missing < np.array(tree["split_conditions"], dtype=np.float32)
+    by_default = np.array(tree["default_left"], dtype=bool)
+    elsewhere = bool(np.any((by_threshold != by_default)[~is_leaf]))
+    _reject(elsewhere, f"missing={missing:g}", "fit with missing=np.nan, the number itself being a value")
+
+
 def _xgboost_tree(
     tree: dict,  # one entry of the model's "trees"
     output: int,  # the coordinate it adds to
     weight: float,  # DART's factor, else 1
+    missing: float = np.nan,  # the number that is read as missing
 ) -> StoredTree:
     """One tree of XGBoost's JSON."""
     _reject(any(tree["split_type"]), "categorical splits", "encode the categories as numbers and fit again")
     left = np.array(tree["left_children"])
     is_leaf = left == -1
+    if np.isfinite(missing):
+        _check_missing(tree, is_leaf, missing)
     stored = np.array(tree["split_conditions"], dtype=np.float32)
     before = np.nextafter(stored, np.float32(-np.inf)).astype(np.float64)
     return StoredTree(
@@ -125,7 +136,9 @@ def xgboost_model(
     n_trees = len(forest["trees"]) if iterations is None else forest["iteration_indptr"][iterations]
     weights = boosting.get("weight_drop", [1.0] * n_trees)
     rows = zip(forest["trees"][:n_trees], forest["tree_info"], weights)
-    trees = [_xgboost_tree(tree, output, weight) for tree, output, weight in rows]
+    missing = getattr(model, "missing", None)
+    missing = np.nan if missing is None else missing
+    trees = [_xgboost_tree(tree, output, weight, missing) for tree, output, weight in rows]
     shape = learner["learner_model_param"]
     n_outputs = max(int(shape["num_class"]), int(shape["num_target"]))  # classes are 0 unless there are three
     offset = _xgboost_offset(learner, n_outputs)

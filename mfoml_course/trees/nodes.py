@@ -78,12 +78,49 @@ def sum_from_root(
     return total
 
 # %% ../../nbs/api/02_trees/nodes.ipynb #d02e8d85
+def _check_names(
+    X,  # an array, or a frame
+    names,  # (n_features,) the columns of the fit, or None
+) -> None:
+    """A ValueError where a frame has the columns of the fit in another order, or others."""
+    given = getattr(X, "columns", None)
+    if names is None or given is None or not all(isinstance(name, str) for name in given):
+        return
+    if list(given) != list(names):
+        column = next(
+            (k for k, (a, b) in enumerate(zip(given, names)) if a != b), min(len(given), len(names))
+        )
+        words = [repr(some[column]) if column < len(some) else "none" for some in (list(names), list(given))]
+        raise ValueError(
+            f"expected the columns of the fit in their order: column {column} was {words[0]}, got {words[1]}"
+        )
+
+
+def _as_numbers(
+    X,  # an array or a frame
+) -> np.ndarray:
+    """X as an array of real numbers; a TypeError for sparse matrices, a ValueError for what is no number."""
+    if hasattr(X, "toarray"):
+        raise TypeError(f"expected a dense X, got {type(X).__name__}: call X.toarray()")
+    X = np.asarray(X)
+    if X.dtype.kind in "fiub":
+        return X
+    if X.dtype.kind == "O":
+        try:
+            return X.astype(float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected numbers in X, got others: {error}") from None
+    raise ValueError(f"expected real numbers in X, got an array of type {X.dtype}")
+
+
 def check_features(
     X: np.ndarray,  # (n_samples, n_features)
     n_features: int,  # columns that are expected
+    names: np.ndarray | None = None,  # (n_features,) names of the columns in the fit, if it had any
 ) -> np.ndarray:  # (n_samples, n_features) floats
-    """X as an array of finite numbers, or a ValueError that says what is wrong with it."""
-    X = np.asarray(X)
+    """X as an array of finite numbers, or an error that says what is wrong with it."""
+    _check_names(X, names)
+    X = _as_numbers(X)
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValueError(f"expected X of shape (n_samples, {n_features}), got {X.shape}")
     if X.dtype not in (np.float32, np.float64):
