@@ -30,7 +30,13 @@ from mfoml_course.forest.exact import (
 from ..growing import check_bins, choose_engine
 from ..importance import wavelet_importance
 from ..simplex import encode_labels, simplex_probabilities
-from ..wavelets import forest_wavelets, m_term_curve, truncated_values, values_at_leaves
+from mfoml_course.wavelets import (
+    forest_wavelets,
+    label_array,
+    m_term_curve,
+    truncated_values,
+    values_at_leaves,
+)
 
 _all_ = ["draw_bags", "oob_curve"]
 
@@ -239,7 +245,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         """Grows the forest; returns self. Raises ValueError for NaN, wrong shapes and parameters."""
         X, y = validate_data(self, X, y, multi_output=True)
         self._one_dimensional = y.ndim == 1
-        Y = np.asarray(y[:, None] if self._one_dimensional else y, dtype=float)
+        Y = label_array(self, y, len(X))
         return self._fit(X, Y, None, sample_weight)
 
     def predict(

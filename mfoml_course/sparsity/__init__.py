@@ -18,6 +18,8 @@ def _log_norms(
     norms: np.ndarray,  # (n_wavelets,)
 ) -> np.ndarray:  # (n_nonzero,)
     """Logarithms of the non-zero norms."""
+    if np.iscomplexobj(norms):
+        raise ValueError("expected norms as real numbers, got complex ones")
     norms = np.asarray(norms, dtype=float)
     if norms.ndim != 1 or norms.size == 0:
         wanted = "norms of shape (n_wavelets,) with at least one wavelet"

@@ -13,8 +13,15 @@ from ..trees import forest_nodes, is_vote
 from ..trees.nodes import TreeNodes, apply, check_features, sum_from_root
 from .affine import AffineTerms, label_array, tree_bags
 from .curves import error_curve
-from .honest import HonestTerms as HonestTerms
-from .jumps import Wavelets, forest_wavelets, rank_wavelets, wavelet_norms
+from .honest import HonestTerms
+from mfoml_course.wavelets.jumps import (
+    Wavelets,
+    check_wavelets,
+    fingerprint_nodes,
+    forest_wavelets,
+    rank_wavelets,
+    wavelet_norms,
+)
 
 _all_ = [
     "AffineTerms",
@@ -43,7 +50,10 @@ def _check_terms(n_terms: int, n_wavelets: int) -> int:
 
 def _own_nodes(wavelets: Wavelets, forest) -> list[TreeNodes]:
     """The forest's nodes, checked to be those that the wavelets came from."""
+    check_wavelets(wavelets)
     nodes = forest_nodes(forest)
+    if wavelets.fingerprint and wavelets.fingerprint != fingerprint_nodes(nodes):
+        raise ValueError("these wavelets do not belong to this forest: its trees are others")
     if [t.n_nodes - 1 for t in nodes] != np.bincount(wavelets.tree, minlength=wavelets.n_trees).tolist():
         raise ValueError("these wavelets do not belong to this forest: their trees have other sizes")
     return nodes
@@ -96,7 +106,8 @@ def m_term_sum(
     n_terms: int,  # how many of the largest wavelets are kept, 0 to n_wavelets
 ) -> np.ndarray:  # (n_samples,) of numbers, else (n_samples, n_outputs); a class is a point in the simplex
     """The M-term approximation: root means plus the n_terms wavelets of largest norm in the whole forest."""
-    X, nodes = check_features(X, wavelets.n_features), _own_nodes(wavelets, forest)
+    nodes = _own_nodes(wavelets, forest)
+    X = check_features(X, wavelets.n_features, wavelets.feature_names)
     Y_hat = _truncated_prediction(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
     return Y_hat.ravel() if _predicts_numbers(forest, wavelets) else Y_hat
 
@@ -116,19 +127,46 @@ def root_terms(
     return wavelets.offset + np.einsum("ndo,nd->no", roots, wavelets.basis(X))
 
 # %% ../../nbs/api/03_wavelets.ipynb #11509f74
+def _targets(wavelets: Wavelets, forest, y, n_samples: int) -> np.ndarray:
+    """Labels as the raw prediction's coordinates, (n_samples, n_outputs), or a ValueError."""
+    if not n_samples:
+        raise ValueError("expected at least one sample, got X with none")
+    if hasattr(forest, "predict_proba") and not is_vote(forest) and np.ndim(y) == 1:
+        given = f"a boosted classifier's raw prediction is log-odds, which no label is near: {_REMEDY}"
+        raise ValueError(f"expected a model whose prediction is compared with labels; {given}")
+    Y = label_array(forest, y, n_samples)
+    if Y.shape[1] != wavelets.root_mean.shape[1]:
+        raise ValueError(f"expected y with {wavelets.root_mean.shape[1]} outputs, got {Y.shape[1]}")
+    return Y
+
+
+_REMEDY = "take m_term_sum and the log-loss, or give y as log-odds in columns"
+
+
+def _mean_one(sample_weight: np.ndarray | None, n_samples: int) -> np.ndarray:
+    """Weights of mean 1, (n_samples,), or a ValueError."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.shape != (n_samples,) or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
+        raise ValueError(f"expected sample_weight of shape ({n_samples},), none below 0 and not all 0")
+    return weight / weight.mean()
+
+
 def m_term_curve(
     wavelets: Wavelets,
     forest,  # the forest that they came from
     X: np.ndarray,  # (n_samples, n_features)
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs); classes become vertices of the simplex
+    *,
+    sample_weight: np.ndarray | None = None,  # (n_samples,) non-negative; default: all alike
 ) -> np.ndarray:  # (n_wavelets + 1,) entry M: the error with the M wavelets of largest norm
     """Mean over the samples of the squared error, summed over coordinates, for every M at once."""
-    X, nodes = check_features(X, wavelets.n_features), _own_nodes(wavelets, forest)
-    if not len(X):
-        raise ValueError("expected at least one sample, got X with none")
-    Y = label_array(forest, y, len(X))
-    if Y.shape[1] != wavelets.root_mean.shape[1]:
-        raise ValueError(f"expected y with {wavelets.root_mean.shape[1]} outputs, got {Y.shape[1]}")
+    nodes = _own_nodes(wavelets, forest)
+    X = check_features(X, wavelets.n_features, wavelets.feature_names)
+    Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
     weighted = wavelets.tree_weight[wavelets.tree][:, None, None] * wavelets.polynomials
-    return error_curve(nodes, rank_wavelets(wavelets), weighted, X, Y - roots, basis=wavelets.basis(X))
+    root = np.sqrt(_mean_one(sample_weight, len(X)))  # the error is quadratic
+    given = dict(factor=root, basis=wavelets.basis(X))
+    return error_curve(nodes, rank_wavelets(wavelets), weighted, X, (Y - roots) * root[:, None], **given)

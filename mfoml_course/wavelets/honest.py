@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..trees.nodes import TreeNodes, apply
-from .affine import label_array, tree_bags
+from .affine import check_rows, label_array, tree_bags
 from .paths import AffinePaths, fold_numbers, leaf_errors, path_terms
 
 # %% ../../nbs/api/03_wavelets/honest.ipynb #e20bec06
@@ -141,16 +141,6 @@ OWN = 1e-6  # of the largest deviation from the root, that a leaf's value may mi
 MEANS = ("squared_error", "friedman_mse", "poisson", "gini", "entropy", "log_loss")  # criteria of means
 
 
-def _check_rows(nodes: TreeNodes, leaf: np.ndarray, bag: np.ndarray, weight: np.ndarray) -> None:
-    """ValueError unless the leaves hold as many rows of the bag, each once or as often as drawn."""
-    is_leaf = nodes.left == -1
-    counted = np.bincount(leaf[weight > 0], minlength=nodes.n_nodes)[is_leaf]
-    once = np.unique(bag[weight > 0], return_index=True)[1]
-    distinct = np.bincount(leaf[weight > 0][once], minlength=nodes.n_nodes)[is_leaf]
-    if not any(np.array_equal(count, nodes.n_samples[is_leaf]) for count in (counted, distinct)):
-        raise ValueError("expected the forest's own rows X, got others: its trees count them differently")
-
-
 def _check_labels(nodes: TreeNodes, leaf: np.ndarray, Y: np.ndarray, weight: np.ndarray) -> None:
     """ValueError unless the leaves' values are the means of the labels."""
     total = np.maximum(np.bincount(leaf, weight, nodes.n_nodes), 1e-300)[:, None]
@@ -172,7 +162,7 @@ def check_own(
 ) -> None:
     """Raises ValueError where a tree was not grown on these rows and labels."""
     leaf = apply(nodes, X)
-    _check_rows(nodes, leaf, bag, weight)
+    check_rows(nodes, leaf, bag, weight)
     if has_means and Y.shape[1] == nodes.value.shape[1]:
         _check_labels(nodes, leaf, Y, weight)
     elif has_means:
