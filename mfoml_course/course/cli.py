@@ -216,10 +216,11 @@ def write_readme_files(
     root: Path,  # the course's folder
 ) -> None:
     """Write README.md and its pictures, and say which files were written."""
+    from mfoml_course.course.image import write_machine_files
     from mfoml_course.course.readme import write_readme
 
     try:
-        for path in write_readme(root):
+        for path in [*write_machine_files(root), *write_readme(root)]:
             click.echo(f"wrote {path}")
     except (ImportError, OSError, RuntimeError) as error:
         raise CourseError(str(error)) from error
@@ -256,15 +257,19 @@ STATUS_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @main.command()
-def doctor() -> None:
+@click.option(
+    "--image", is_flag=True, help="Also what the course's image must have: kernel, services, data, folders."
+)
+def doctor(image: bool) -> None:
     """Check the environment and say how to mend it.
 
     Exit code 1 means that something would break the course; warnings do not.
     """
     from mfoml_course.course.doctor import CHECKS, run_check
+    from mfoml_course.course.image import check_image
 
     failed = 0
-    for check in CHECKS:
+    for check in (*CHECKS, check_image) if image else CHECKS:
         for finding in run_check(check):
             status = click.style(f"{finding.status:<4}", fg=STATUS_COLORS[finding.status])
             click.echo(f"{status}  {finding.name:<24}  {finding.found}")
