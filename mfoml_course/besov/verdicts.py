@@ -9,6 +9,7 @@ __all__ = ['VERDICTS', 'NOISE', 'FEWEST', 'LARGE_LEAF', 'NOTHING_LEFT', 'EXPLAIN
 
 # %% ../../nbs/api/06_besov/verdicts.ipynb #622caeeb
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 
@@ -35,6 +36,16 @@ class SmoothnessIndex:
     verdict: str = "measured"  # one of VERDICTS
     reason: str = ""  # a sentence: what was seen and what would help
     details: dict = field(default_factory=dict)  # "tail", "zipf", "scale", "ranks", "limit", "noise_std", ...
+
+    def __repr__(self) -> str:
+        """The number, its interval and its verdict on one line."""
+        ends = f"[{self.low:.3g}, {self.high:.3g}]"
+        return f"SmoothnessIndex(alpha={self.alpha:.3g} {ends}, {self.verdict}, by {self.method})"
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with the reason in words."""
+        ends = f"[{self.low:.3g}, {self.high:.3g}]"
+        return f"<b>α* = {self.alpha:.3g}</b> {ends} <i>{self.verdict}</i><br>{escape(self.reason)}"
 
 
 def tau_of(

@@ -161,9 +161,10 @@ def interval_bars(
     if "low" not in table or "high" not in table:
         return {}
     alpha, low, high = (table[column][rows].astype(float) for column in ("alpha", "low", "high"))
-    if np.any((low > alpha) | (alpha > high)):
+    is_bound = np.isposinf(high)  # a lower bound may lie above an estimate that is not trusted
+    if np.any(((low > alpha) & ~is_bound) | (alpha > high)):
         raise ValueError("expected low <= alpha <= high in every row")
-    up, down = high - alpha, alpha - low
+    up, down = high - alpha, np.maximum(alpha - low, 0)
     lengths = dict(array=np.where(np.isfinite(up), up, 0), arrayminus=np.where(np.isfinite(down), down, 0))
     return dict(symmetric=False, **lengths, thickness=1.5, width=4)
 

@@ -45,6 +45,11 @@ class Wavelets:
     fingerprint: str = ""  # of the trees that they came from (see `fingerprint_nodes`); "": made by hand
     feature_names: tuple | None = None  # (n_features,) names of the columns in the fit, if it had any
 
+    def __repr__(self) -> str:
+        """How many there are, instead of all of them."""
+        sizes = f"{self.n_wavelets} of {self.n_trees} trees, {self.n_features} features"
+        return f"Wavelets({sizes}, {self.root_mean.shape[1]} outputs, order {self.order})"
+
     @property
     def n_wavelets(self) -> int:
         """Number of wavelets, zeros included."""
