@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from dataclasses import dataclass
-from dataclasses import fields
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from .rows import ROWS_FILE, DataPrint, claim_data, claimed_rows, read_rows
 from ..records import append_line
 
 _all_ = ["read_rows"]  # public here too
+from .rows import Shown
 
 # %% ../../nbs/api/20_probe.ipynb #d47e210a
 def _forest_index(
@@ -239,25 +238,8 @@ def _table(rows: dict[str, dict], names: list[str]) -> pd.DataFrame:
     return pd.DataFrame([row for name in names for key, row in rows.items() if key.partition("#")[0] == name])
 
 # %% ../../nbs/api/20_probe.ipynb #93612962
-class _Shown:
-    """How a probe shows itself."""
-
-    def __repr__(self) -> str:
-        """The settings that are not the usual ones, and how many layers were measured."""
-        told = [
-            f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default
-        ]
-        table = getattr(self, "smoothness_", None)
-        return f"SparsityProbe({', '.join(told)})" + ("" if table is None else f": {len(table)} layers")
-
-    def _repr_html_(self) -> str:
-        """The table of a fitted probe, the settings of another."""
-        table = getattr(self, "smoothness_", None)
-        return escape(repr(self)) if table is None else table.to_html()
-
-
 @dataclass(eq=False, repr=False)
-class SparsityProbe(_Shown):
+class SparsityProbe(Shown):
     """Smoothness of the labels over the features of every chosen layer; `smoothness_` has one row a layer."""
 
     layers: Any = None  # names, globs, modules, "input"; None: "input" and the informative layers
