@@ -6,11 +6,11 @@
 __all__ = ['GrowingLabels', 'growing_labels', 'GrownTree', 'grow_tree', 'simplex_means', 'grown_tree_nodes', 'grow_forest',
            'leaves_of', 'warm_up']
 
-# %% ../../nbs/api/07_growing.ipynb #8fb641fc
+# %% ../../nbs/api/07_growing.ipynb #59470cbf
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
+from sklearn.utils.parallel import Parallel, delayed
 
 from .binning import Binned
 from .binning import bin_features as bin_features
@@ -119,16 +119,19 @@ def grow_tree(
     growth = Growth(data, given, rows, limits, np.random.RandomState(seed))
     return GrownTree(grow(growth), growth.rows)
 
-# %% ../../nbs/api/07_growing.ipynb #32ce8d76
+# %% ../../nbs/api/07_growing.ipynb #79e7bdd9
 def simplex_means(
     fractions: np.ndarray,  # (n, L) rows sum to 1
 ) -> np.ndarray:  # (n, L - 1)
     """The point sum_c p_c v_c of the regular simplex for every row."""
     n_classes = fractions.shape[1]
     k = np.arange(1, n_classes)
-    before = np.cumsum(fractions[:, :-1], axis=1)  # (n, L-1) p_0 + ... + p_(k-1)
     scale = np.sqrt(n_classes / (n_classes - 1) / (k * (k + 1.0)))
-    return (k * fractions[:, 1:] - before) * scale
+    means = np.cumsum(fractions[:, :-1], axis=1)  # (n, L-1) p_0 + ... + p_(k-1)
+    means *= -scale
+    for some in np.array_split(np.arange(len(means)), 1 + means.size // 2**20):  # little room at a time
+        means[some] += fractions[some, 1:] * (k * scale)
+    return means
 
 
 def _leaf_sums(
@@ -169,7 +172,7 @@ def _up(
         sums[inner] = sums[nodes[inner, 2]] + sums[nodes[inner, 3]]
     return sums
 
-# %% ../../nbs/api/07_growing.ipynb #ee795e93
+# %% ../../nbs/api/07_growing.ipynb #58affe86
 def _values(
     tree: GrownTree,
     labels: GrowingLabels,
@@ -180,7 +183,8 @@ def _values(
     if Y is None:
         sums = _class_sums(tree, labels, n_classes)
         weight = sums.sum(axis=1)
-        return simplex_means(sums / weight[:, None]), weight
+        sums /= weight[:, None]
+        return simplex_means(sums), weight
     weight = _leaf_sums(tree, labels.weights[:, None])
     center = Y[tree.rows].mean(axis=0)
     sums = _leaf_sums(tree, (Y - center) * labels.weights[:, None])
@@ -218,7 +222,7 @@ def grown_tree_nodes(
         weight=weight,
     )
 
-# %% ../../nbs/api/07_growing.ipynb #4fe3473b
+# %% ../../nbs/api/07_growing.ipynb #5aabde79
 def grow_forest(
     binned: Binned,
     grow_on: np.ndarray,  # (n_samples,) classes 0, 1, ... or (n_samples, n_outputs) numbers: gives the cuts
@@ -244,7 +248,7 @@ def grow_forest(
 
 
 def leaves_of(
-    nodes: TreeNodes,  # of a tree grown here: its right child follows the left
+    nodes: TreeNodes,  # of a tree that rounds to 32 bits
     X: np.ndarray,  # (n, n_features) finite
 ) -> np.ndarray:  # (n,)
     """The leaf of each sample, compiled."""
@@ -252,8 +256,8 @@ def leaves_of(
 
     X = X if X.dtype in (np.float32, np.float64) else X.astype(float)
     leaf = np.empty(len(X), np.int64)
-    feature, left = nodes.feature.astype(np.int32), nodes.left.astype(np.int32)
-    walk_numbers(np.ascontiguousarray(X), feature, nodes.threshold, left, leaf)
+    feature, left, right = (a.astype(np.int32) for a in (nodes.feature, nodes.left, nodes.right))
+    walk_numbers(np.ascontiguousarray(X), feature, nodes.threshold, left, right, leaf)
     return leaf
 
 # %% ../../nbs/api/07_growing.ipynb #09364c15

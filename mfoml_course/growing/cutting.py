@@ -97,7 +97,7 @@ def cut_columns(
         else:
             cut_by_mass(values, mass, n, cuts, column)
 
-# %% ../../nbs/api/07_growing/cutting.ipynb #0aa120e3
+# %% ../../nbs/api/07_growing/cutting.ipynb #a09f4289
 PIECES = 256
 Search = namedtuple("Search", "column edges start scale table")  # arrays over places
 
@@ -131,6 +131,8 @@ def find_bin(
     piece = (x - search.start[place]) * search.scale[place] + np.float32(1)
     piece = min(max(piece, np.float32(0)), np.float32(PIECES - 1))
     b = np.uint64(search.table[place, np.uint64(piece)])
+    for _ in range(2):  # nearly always enough, and not guessed by the processor
+        b += np.uint64(x > search.edges[place, b])
     while x > search.edges[place, b]:
         b += np.uint64(1)
     return b

@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['LANES', 'AHEAD', 'cache_folder', 'compiled', 'fetch_ahead']
 
-# %% ../../nbs/api/07_growing/kernels.ipynb #02aab71d
+# %% ../../nbs/api/07_growing/kernels.ipynb #400ca309
 import hashlib
 import os
 import sys
 from pathlib import Path
 
 import numba
-from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -55,7 +54,7 @@ def compiled(
     finally:
         numba.config.CACHE_DIR = before
 
-# %% ../../nbs/api/07_growing/kernels.ipynb #0249e5b2
+# %% ../../nbs/api/07_growing/kernels.ipynb #9f836471
 LANES = 32  # features that are treated together: they fill a vector of the processor
 AHEAD = 12  # samples
 
@@ -66,6 +65,7 @@ def fetch_ahead(context, block, row):
 
     def emit(context, builder, signature, arguments):
         block = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
+        ir = cgutils.ir
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         width = ir.Constant(ir.IntType(64), LANES)
         place = builder.gep(block.data, [builder.mul(arguments[1], width)])

@@ -233,7 +233,7 @@ def grow(
         growth.n_nodes += len(todo)
     return growth.nodes[: growth.n_nodes].copy()
 
-# %% ../../nbs/api/07_growing/levels.ipynb #d01908f9
+# %% ../../nbs/api/07_growing/levels.ipynb #0218b4f1
 @compiled
 def walk_bins(
     blocks,
@@ -256,13 +256,16 @@ def walk_numbers(
     X,  # (n, n_features)
     feature,  # (n_nodes,) 32-bit
     threshold,  # (n_nodes,)
-    left,  # (n_nodes,) 32-bit, -1 at a leaf; the right child is the next node
+    left,  # (n_nodes,) 32-bit, -1 at a leaf
+    right,  # (n_nodes,) 32-bit, -1 at a leaf
     leaf,  # (n,) filled
 ):
     """The leaf of samples."""
     for i in range(len(X)):
         at = np.uintp(0)
         while left[at] >= 0:
-            goes_left = np.float32(X[i, np.uintp(feature[at])]) <= threshold[at]
-            at = np.uintp(left[at]) + np.uintp(not goes_left)
+            if np.float32(X[i, np.uintp(feature[at])]) <= threshold[at]:
+                at = np.uintp(left[at])
+            else:
+                at = np.uintp(right[at])
         leaf[i] = at
