@@ -173,12 +173,14 @@ def has_unseen(
     forest,  # a fitted model
     n_samples: int,
     n_trees: int,
+    sample_weight: np.ndarray | None = None,  # (n_samples,)
 ) -> bool:
-    """Whether the forest remembers its bags and every tree has left out a row."""
+    """Whether the forest remembers its bags and every tree has left out a row of weight."""
     if not hasattr(forest, "estimators_samples_"):
         return False
     bags = tree_bags(forest, n_samples, n_trees)
-    return len(bags) == n_trees and all(len(np.unique(bag)) < n_samples for bag in bags)
+    weight = np.ones(n_samples) if sample_weight is None else np.asarray(sample_weight)
+    return len(bags) == n_trees and all(weight[unseen_rows(bag, n_samples)].any() for bag in bags)
 
 
 def _has_means(forest) -> bool:

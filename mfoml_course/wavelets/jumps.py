@@ -201,7 +201,7 @@ def forest_wavelets(
         wavelets = affine_wavelets(
             wavelets, forest, nodes, X, y, measure=measure, sample_weight=sample_weight
         )
-    if X is None or y is None or not has_unseen(forest, len(X), len(nodes)):
+    if X is None or y is None or not has_unseen(forest, len(X), len(nodes), sample_weight):
         return wavelets
     return replace(wavelets, honest=_honest_terms(wavelets, forest, nodes, X, y, sample_weight))
 
