@@ -3,6 +3,7 @@
 import ast
 import json
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import packages_distributions
@@ -98,10 +99,9 @@ def needs(lines):
 
 def distribution_requires(name):
     """What an installed distribution asks for; nothing for one of another system."""
-    try:
+    with suppress(PackageNotFoundError):
         return requires(name) or []
-    except PackageNotFoundError:
-        return []
+    return []
 
 
 def test_the_light_install_has_what_the_workshop_imports():
