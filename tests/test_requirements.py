@@ -3,11 +3,9 @@
 import ast
 import json
 import sys
-from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import distributions
 from importlib.metadata import packages_distributions
-from importlib.metadata import requires
 from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -97,11 +95,15 @@ def needs(lines):
     return found
 
 
+@cache
+def installed():
+    """Canonical name of every installed distribution, and what it asks for."""
+    return {canonicalize_name(one.name): one.requires or [] for one in distributions()}
+
+
 def distribution_requires(name):
     """What an installed distribution asks for; nothing for one of another system."""
-    with suppress(PackageNotFoundError):
-        return requires(name) or []
-    return []
+    return installed().get(canonicalize_name(name), [])
 
 
 def test_the_light_install_has_what_the_workshop_imports():

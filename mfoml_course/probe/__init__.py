@@ -28,11 +28,10 @@ from ..activations import choose_layers, collect_activations, layer_names, n_loa
 from ..besov import SmoothnessIndex, smoothness_interval
 from ..forest import WaveletForestClassifier
 from .baselines import effective_rank, kmeans_rand_index, linear_probe_accuracy
-from .rows import ROWS_FILE, DataPrint, claim_data, claimed_rows, read_rows
+from .rows import ROWS_FILE, DataPrint, Shown, claim_data, claimed_rows, read_rows
 from ..records import append_line
 
 _all_ = ["read_rows"]  # public here too
-from .rows import Shown
 
 # %% ../../nbs/api/20_probe.ipynb #d47e210a
 def _forest_index(

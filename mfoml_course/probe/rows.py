@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +110,6 @@ def claim_data(
     claim_folder(Path(out) / "labels", data.settings())
 
 # %% ../../nbs/api/20_probe/rows.ipynb #5ee0d002
-from dataclasses import fields
-from html import escape
-
-
 class Shown:
     """How a probe shows itself."""
 

@@ -207,10 +207,10 @@ def forest_wavelets(
 
 # %% ../../nbs/api/03_wavelets/jumps.ipynb #ef1fc19d
 def check_wavelets(
-    wavelets,  # what should be `Wavelets`
+    wavelets,  # what should be `Wavelets`, or have its arrays
 ) -> None:
     """Raises TypeError, with the remedy, for anything else."""
-    if not isinstance(wavelets, Wavelets):
+    if not all(hasattr(wavelets, name) for name in ("coef", "order")):
         given = type(wavelets).__name__
         raise TypeError(f"expected Wavelets, as forest_wavelets(forest) makes them, got {given}")
 
