@@ -266,13 +266,12 @@ def run_tests(
     missing = [name for name in ("pytest", "nbval", "xdist", "nbdev") if not find_spec(name)]
     if missing:
         raise CourseError(f'{", ".join(missing)} not installed: python -m pip install -e ".[test]"')
-    is_whole = not args
     if output is not None or not sys.stdout.isatty():
         args = ["--color=no", *args]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = testing_environment(folder)
         command = build_command(root, args, full=full)
-        if is_whole or full:
-            compile_kernels(root, environment)
         with kernel_source(root, command, folder, environment, full=full) as address:
+            if address or full:
+                compile_kernels(root, environment)
             return run_pytest(command, root, environment | {ADDRESS: address}, output)
