@@ -1,4 +1,4 @@
-"""Every decimal number and per cent in the workshop's prose stands in an output, a record or on a list."""
+"""Every decimal number and per cent in the prose of workshop and start page is shown, recorded or listed."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKSHOP = sorted((ROOT / "nbs" / "workshop").glob("*.ipynb"))
+READ = [ROOT / "nbs" / "index.ipynb", *sorted((ROOT / "nbs" / "workshop").glob("*.ipynb"))]
 LISTED = yaml.safe_load((ROOT / "nbs" / "numbers.yml").read_text(encoding="utf-8"))
 QUOTED = re.compile(
     r"(?<![\w.,/])(?P<number>\d{1,3}(?:,\d{3})+|\d+\.\d+|\.\d+|\d+)(?!\.?\d)"
@@ -83,7 +83,7 @@ def recorded(name):
     return list(values(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
 
-@pytest.mark.parametrize("path", WORKSHOP, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", READ, ids=lambda path: path.stem)
 def test_numbers_in_prose_come_from_somewhere(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells]

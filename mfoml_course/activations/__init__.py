@@ -210,7 +210,7 @@ class _Pass:
         if logits is not None:
             self.logits.append(as_array(logits))
 
-
+# %% ../../nbs/api/10_activations.ipynb #8e3175d2
 def _numbered(calls: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
     """The rows by layer; those of a layer called several times as block#1, block#2, ..."""
     return {
@@ -245,8 +245,7 @@ def collect_activations(
     *,
     dtype: str | np.dtype | None = None,  # of the features, e.g. "float16"; None: as the layers give them
     pool: int | None = None,  # averages kept along each spatial axis of pictures and signals
-    tokens: str
-    | None = None,  # "mean" or "first" for outputs (B, T, d); with an attention mask "mean" is the default
+    tokens: str | None = None,  # "mean" or "first" of outputs (B, T, d); with a mask "mean" is the default
     max_features: int | None = None,  # layers with more features are reduced to this many
     reduce: str = "projection",  # how: "projection" (random, seeded) or "svd" (of the centred rows)
     random_state: int = 0,  # seed of the projection, the same for every layer

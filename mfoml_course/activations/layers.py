@@ -264,8 +264,7 @@ def feature_rows(
     h: torch.Tensor,  # (B, ...) a layer's output
     *,
     mask: torch.Tensor | None = None,  # (B, T) attention mask; applies to outputs of shape (B, T, d)
-    tokens: str
-    | None = None,  # "mean" or "first" of (B, T, d); None: "mean" where the mask fits, else all are kept
+    tokens: str | None = None,  # "mean" or "first" of (B, T, d); None: "mean" where the mask fits, else all
     pool: int | None = None,  # averages kept along each spatial axis of (B, C, ...); None: no pooling
     channels_last: bool = False,  # the output is (B, ..., C)
 ) -> torch.Tensor:  # (B, d)

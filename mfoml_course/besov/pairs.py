@@ -111,7 +111,7 @@ def _honest_columns(
     columns = {name: getattr(honest, name)[real] for name in ("claimed", "energy", "variance", "folds")}
     return columns | {"hidden": honest.hidden}
 
-
+# %% ../../nbs/api/06_besov/pairs.ipynb #b0b04837
 def sibling_pairs(
     wavelets: Wavelets,  # of any forest, order 1 or 2
 ) -> SiblingPairs:

@@ -77,14 +77,17 @@ def regrown(
     X: np.ndarray,  # (n_samples, n_features)
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs)
     *,
+    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of its fit
     random_state: int = 0,
 ):  # a fitted forest that remembers its bags; None where the trees cannot be grown by themselves
-    """The same trees, each on its own 80 % of the rows."""
+    """The same trees, each on its own 80 % of the rows; ValueError for weights that bagging would draw by."""
     from sklearn.base import clone
     from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 
     if hasattr(forest, "nodes_"):
-        return clone(forest).set_params(max_samples=SHARE).fit(X, y)
+        return clone(forest).set_params(max_samples=SHARE).fit(X, y, sample_weight)
+    if sample_weight is not None:
+        raise ValueError("sample_weight needs a forest that remembers its bags (estimators_samples_)")
     if (tree := _one_tree(forest)) is None:
         return None
     n_trees = max(len(getattr(forest, "estimators_", [])), LEAST_TREES)
@@ -122,10 +125,10 @@ def measured_forest(
     wavelets = forest_wavelets(forest) if own is None else own
     if not is_mean(wavelets):
         return forest, wavelets, False
-    if has_unseen(forest, len(X), wavelets.n_trees):
+    if has_unseen(forest, len(X), wavelets.n_trees, sample_weight):
         wavelets = forest_wavelets(forest, X, y, sample_weight=sample_weight)
         return forest, _checked_folds(wavelets), False
-    again = regrown(forest, X, y, random_state=random_state)
+    again = regrown(forest, X, y, sample_weight=sample_weight, random_state=random_state)
     if again is None:
         return forest, wavelets, False
-    return again, forest_wavelets(again, X, y), True
+    return again, forest_wavelets(again, X, y, sample_weight=sample_weight), True

@@ -8,7 +8,10 @@ __all__ = ['unexplained_fraction', 'unexplained_variance']
 # %% ../../nbs/api/06_besov/unexplained.ipynb #dffc6879
 import numpy as np
 
+from ..trees import forest_terms
+from ..trees.nodes import check_features
 from ..wavelets import Wavelets, label_array, tree_bags, wavelet_norms
+from ..wavelets.honest import check_own, holds_means
 
 # %% ../../nbs/api/06_besov/unexplained.ipynb #414ec71a
 def _beyond_root(
@@ -16,10 +19,11 @@ def _beyond_root(
     tree: int,  # number of the tree
     X: np.ndarray,  # (n_in_bag, n_features)
     Y: np.ndarray,  # (n_in_bag, n_outputs)
+    weight: np.ndarray,  # (n_in_bag,)
 ) -> float:
     """Mean squared distance of a tree's labels from its root's mean, or polynomial."""
     root = wavelets.basis(X) @ wavelets.root_polynomials[tree]  # (n_in_bag, n_outputs)
-    return ((Y - root) ** 2).sum(axis=1).mean()
+    return np.average(((Y - root) ** 2).sum(axis=1), weights=weight)
 
 
 def unexplained_fraction(
@@ -27,13 +31,17 @@ def unexplained_fraction(
     bags: list[np.ndarray],  # rows of X in each tree's bag
     X: np.ndarray,  # (n_samples, n_features) the training samples
     Y: np.ndarray,  # (n_samples, n_outputs) the training labels, classes as vertices of the simplex
+    *,
+    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of the fit
 ) -> float:  # in [0, 1]; 0 for constant labels
     """Mean over the trees of the residual of their own bag, as a fraction of its variance."""
     explained = np.bincount(wavelets.tree, wavelet_norms(wavelets) ** 2, wavelets.n_trees)  # (n_trees,)
-    fractions = []
+    weights, fractions = np.ones(len(Y)) if sample_weight is None else sample_weight, []
     for tree, bag in enumerate(bags):
-        variance = Y[bag].var(axis=0).sum()
-        left = max(_beyond_root(wavelets, tree, X[bag], Y[bag]) - explained[tree], 0.0)
+        weight = weights[bag]
+        mean = np.average(Y[bag], axis=0, weights=weight)
+        variance = np.average(((Y[bag] - mean) ** 2).sum(axis=1), weights=weight)
+        left = max(_beyond_root(wavelets, tree, X[bag], Y[bag], weight) - explained[tree], 0.0)
         fractions.append(left / variance if variance > 0 else 0.0)
     return float(min(np.mean(fractions), 1.0))
 
@@ -43,7 +51,13 @@ def unexplained_variance(
     X: np.ndarray,  # (n_samples, n_features) its training samples
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) their labels
     wavelets: Wavelets,  # of that forest
+    *,
+    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of the fit
 ) -> float:  # in [0, 1]
-    """The unexplained fraction of a forest's own training labels."""
-    bags = tree_bags(forest, len(X), wavelets.n_trees)
-    return unexplained_fraction(wavelets, bags, np.asarray(X, float), label_array(forest, y, len(X)))
+    """The unexplained fraction of a forest's own training labels; ValueError for rows or labels of others."""
+    nodes, X = forest_terms(forest)[0], check_features(X, wavelets.n_features)
+    Y, bags = label_array(forest, y, len(X)), tree_bags(forest, len(X), wavelets.n_trees)
+    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    for t, bag in zip(nodes, bags):
+        check_own(t, X[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
+    return unexplained_fraction(wavelets, bags, X, Y, sample_weight=sample_weight)

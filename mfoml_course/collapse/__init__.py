@@ -60,7 +60,7 @@ def _merge_packed(stacked: torch.Tensor) -> torch.Tensor:  # (n_processes, C, d 
         merged = merge_moments(merged, _unpack(packed))
     return _pack(merged)
 
-
+# %% ../../nbs/api/13_collapse.ipynb #77a50f64
 class Sums(Metric):
     """A metric whose sums keep their number type, whatever the model around it is cast to."""
 
@@ -124,7 +124,7 @@ def _first(stacked: torch.Tensor) -> torch.Tensor:  # (n_processes, ...) -> (...
     """What all processes hold alike."""
     return stacked[0]
 
-
+# %% ../../nbs/api/13_collapse.ipynb #08f480e4
 class NeuralCollapse(Sums):
     """NC1 to NC4 of a stream against given class means (pass two); compute() -> dict of scalars."""
 

@@ -149,7 +149,7 @@ def to_blame(
     guilty = [name for name in broken if not STANDS_ON.get(name, set()) & set(broken)]
     return [DISTRIBUTIONS.get(name, name) for name in guilty]
 
-
+# %% ../../nbs/api/40_course/installation.ipynb #18c90617
 def check_imports(
     names: tuple[str, ...] = COMPILED,  # modules to import
     timeout: float = 120,  # seconds for all of them

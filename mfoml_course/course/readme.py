@@ -13,7 +13,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 from .pages import PLOTLY, figure_alt, notebook_heading, visible_cells
 from .site import group_pages, section_pages
@@ -61,33 +60,21 @@ def _browser() -> str:
     return found
 
 
-_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-_DRAW = """figure => Plotly.newPlot(document.createElement("div"), figure.data, figure.layout)
-    .then(element => Plotly.toImage(
-        element, {format: "svg", width: 760, height: figure.layout.height || 420}))"""
-
-
 def draw_pictures(
     figures: list[dict],  # plotly figures' JSON
 ) -> list[str]:  # an SVG each
-    """Figures as pictures, drawn in a headless browser without a request; FileNotFoundError without one."""
+    """Figures as pictures, drawn by kaleido without a request; FileNotFoundError without a browser."""
+    import kaleido
     import plotly
-    from playwright.sync_api import sync_playwright
 
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_browser(), args=_FLAGS)
-        page = browser.new_page()
-        page.add_script_tag(path=str(script))
-        drawn = [unquote(page.evaluate(_DRAW, figure).partition(",")[2]) for figure in figures]
-        browser.close()
-    return [_numbered(svg, figure) for svg, figure in zip(drawn, figures)]
+    browser = dict(path=_browser(), plotlyjs=script, mathjax=False)
+    pictures = []
+    for figure in figures:
+        size = dict(format="svg", width=760, height=figure["layout"].get("height", 420))
+        svg = kaleido.calc_fig_sync(figure, opts=size, kopts=browser).decode()
+        pictures.append(_numbered(svg, figure))
+    return pictures
 
 
 def _numbered(svg: str, figure: dict) -> str:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MEASURED', 'WINDOWS', 'N_DIGITS', 'LEAST_LEAF', 'CALL', 'COMMAND', 'EXACT', 'FEWEST_RANKED', 'ROUNDING',
-           'calibrate_function', 'calibrate_exact', 'halves', 'save_record', 'load_record', 'run_calibration', 'score',
-           'score_table']
+           'json_number', 'read_number', 'lecture_angle', 'calibrate_function', 'calibrate_exact', 'halves',
+           'save_record', 'load_record', 'run_calibration', 'score', 'score_table']
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #b61e9df9
 import json
@@ -25,7 +25,9 @@ from ..datasets.functions import KnownFunction
 from ..datasets.functions import known_smoothness
 from ..datasets.functions import lacunary_tree
 from ..forest import WaveletForestRegressor
+from ..records import refuse_settings
 from ..records import write_whole
+from ..wavelets import Wavelets
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #deddc5fc
 MEASURED = ("angle", "tail", "zipf", "scale", "consensus")
@@ -33,19 +35,26 @@ WINDOWS = (2, 3, 4, 6, 10)  # smallest node in leaves
 N_DIGITS = 6
 
 
-def _finite(value: float | None) -> float | str | None:
-    """A number that JSON can hold: inf becomes text, nan becomes null."""
+def json_number(
+    value: float | None,
+    digits: int = N_DIGITS,  # behind the point
+) -> float | str | None:
+    """A number that JSON can hold: infinities become text, nan becomes null."""
     if value is None or np.isnan(value):
         return None
-    return "inf" if np.isinf(value) else round(float(value), N_DIGITS)
+    return str(value) if np.isinf(value) else round(float(value), digits)
 
 
-def _number(value: float | str | None) -> float:
+def read_number(
+    value: float | str | None,  # of `json_number`
+) -> float:
     """The way back."""
     return np.nan if value is None else float(value)
 
 
-def _angle(wavelets) -> float:
+def lecture_angle(
+    wavelets: Wavelets,
+) -> float:
     """The lecture's alpha, nan where its set S is empty."""
     try:
         return smoothness_index(wavelets, method="angle").alpha
@@ -68,7 +77,7 @@ def calibrate_function(
     X, y = known.sample(n_samples, random_state=seed)
     forest = WaveletForestRegressor(n_trees, min_samples_leaf=LEAST_LEAF, random_state=seed).fit(X, y)
     index = smoothness_interval(forest, X, y, random_state=seed)
-    row = {"name": known.name, "seed": seed, "truth": _finite(known.alpha), "noise": known.noise}
+    row = {"name": known.name, "seed": seed, "truth": json_number(known.alpha), "noise": known.noise}
     row |= _measured(index, forest.wavelets_)
     return row | {"seconds": round(time.process_time() - started, 2)}
 
@@ -76,13 +85,13 @@ def calibrate_function(
 def _measured(index, wavelets) -> dict:
     """What an index and its wavelets say: estimates, interval, windows, verdict."""
     estimate = {name: index.details.get(name, np.nan) for name in MEASURED}
-    estimate |= {"angle": np.nan if index.saturated else _angle(wavelets), "consensus": index.alpha}
+    estimate |= {"angle": np.nan if index.saturated else lecture_angle(wavelets), "consensus": index.alpha}
     windows = () if index.saturated else WINDOWS
     return {
-        "estimate": {name: _finite(value) for name, value in estimate.items()},
-        "low": _finite(index.low),
-        "high": _finite(index.high),
-        "windows": {str(w): _finite(smoothness_index(wavelets, leaves=w).alpha) for w in windows},
+        "estimate": {name: json_number(value) for name, value in estimate.items()},
+        "low": json_number(index.low),
+        "high": json_number(index.high),
+        "windows": {str(w): json_number(smoothness_index(wavelets, leaves=w).alpha) for w in windows},
         "saturated": index.saturated,
         "noisy": index.details["noise"],
         "verdict": index.verdict,
@@ -99,9 +108,9 @@ def calibrate_exact(
     tree = lacunary_tree(alpha, n_levels=n_levels)
     wavelets = SimpleNamespace(**tree, log_measure=np.log(tree["measure"]), n_trees=1, order=1)
     found = smoothness_index(wavelets, leaves=0)
-    estimate = {"angle": _angle(wavelets), **{name: found.details[name] for name in MEASURED[1:4]}}
+    estimate = {"angle": lecture_angle(wavelets), **{name: found.details[name] for name in MEASURED[1:4]}}
     estimate["consensus"] = found.alpha
-    return {"truth": alpha, "estimate": {name: _finite(value) for name, value in estimate.items()}}
+    return {"truth": alpha, "estimate": {name: json_number(value) for name, value in estimate.items()}}
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #3d76c493
 def halves(
@@ -185,8 +194,7 @@ def _start_record(path: str | Path | None, size: dict) -> dict:
 
     if path is not None and Path(path).exists():
         record = load_record(path)
-        if {name: record.get(name) for name in size} != size:
-            raise ValueError(f"{path} holds a calibration of another size: move it away or use its settings")
+        refuse_settings(record, size, f"file {path}")
         return record
     versions = {name: version(name) for name in ("numpy", "scikit-learn", "mfoml_course")}
     return {**size, "methods": list(MEASURED), "rows": [], "versions": versions}
@@ -205,7 +213,7 @@ def score(
     if method not in METHODS:
         raise ValueError(f"expected method in {METHODS}, got {method!r}")
     rows = [row for row in rows if row["truth"] != "inf"]
-    known = [row for row in rows if np.isfinite(_number(row["estimate"][method])) and _is_measured(row)]
+    known = [row for row in rows if np.isfinite(read_number(row["estimate"][method])) and _is_measured(row)]
     if len(known) < FEWEST_RANKED:
         raise ValueError(f"expected at least {FEWEST_RANKED} rows with a finite estimate, got {len(known)}")
     result = {"method": method, "n": len(known), "missing": len(rows) - len(known)}
@@ -224,13 +232,13 @@ def _is_ranked(row: dict) -> bool:
     """Whether a row takes part in a rank correlation."""
     return _is_measured(row) and row["truth"] != "inf"
 
-
+# %% ../../nbs/api/25_experiments/calibration.ipynb #0c16bed5
 def _errors(rows: list[dict], method: str) -> dict:
     """How far the estimates are off, and how they rank."""
     from scipy.stats import spearmanr
 
-    truth = np.array([_number(row["truth"]) for row in rows])
-    found = np.array([_number(row["estimate"][method]) for row in rows])
+    truth = np.array([read_number(row["truth"]) for row in rows])
+    found = np.array([read_number(row["estimate"][method]) for row in rows])
     off = found - truth
     return {
         "bias": float(off.mean()),
@@ -242,7 +250,9 @@ def _errors(rows: list[dict], method: str) -> dict:
 
 def _interval_scores(rows: list[dict]) -> dict:
     """How often the intervals hold the truth, and how wide they are."""
-    truth, low, high = (np.array([_number(row[name]) for row in rows]) for name in ("truth", "low", "high"))
+    truth, low, high = (
+        np.array([read_number(row[name]) for row in rows]) for name in ("truth", "low", "high")
+    )
     covered = (low - ROUNDING <= truth) & (truth <= high + ROUNDING)
     return {"coverage": float(covered.mean()), "width": float(np.mean(high - low))}
 

@@ -15,12 +15,12 @@ from zlib import crc32
 
 import numpy as np
 
-from ..besov import smoothness_index
 from ..besov.measuring import ESTIMATOR
 from ..datasets.families import all_families, closed_curves
 from ..datasets.functions import KnownFunction
 from ..forest import WaveletForestRegressor
-from ..records import write_whole
+from .calibration import json_number, lecture_angle, read_number
+from ..records import refuse_settings, write_whole
 
 # %% ../../nbs/api/25_experiments/conditions.ipynb #acf2729a
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Condition:
     n_samples: tuple[int, ...] = (8000,)
     growth: tuple[tuple[str, int], ...] = ()  # parameters of the forest
 
-
+# %% ../../nbs/api/25_experiments/conditions.ipynb #9fe149a8
 def _as_it_is(X, y, rng):
     """Nothing is done."""
     return X, y
@@ -79,7 +79,7 @@ def _shuffled(X, y, rng):
     """Labels that know nothing of X."""
     return X, rng.permutation(y)
 
-
+# %% ../../nbs/api/25_experiments/conditions.ipynb #99abe9f4
 CONDITIONS = (
     Condition("clean", _as_it_is),
     Condition("flips 1 %", _flipped(0.01), sets_only=True),
@@ -99,14 +99,7 @@ CONDITIONS = (
 
 # %% ../../nbs/api/25_experiments/conditions.ipynb #a1ef2e38
 N_TREES = 5
-DIGITS = 4
-
-
-def _json(value: float) -> float | str | None:
-    """A number that JSON can hold: inf becomes text, nan becomes null."""
-    if np.isnan(value):
-        return None
-    return str(value) if np.isinf(value) else round(float(value), DIGITS)
+DIGITS = 4  # behind the point, in a row
 
 
 def condition_row(
@@ -124,24 +117,13 @@ def condition_row(
     found = forest.smoothness_index()
     truth = -0.5 if condition.name == "shuffled" else known.alpha
     row = dict(condition=condition.name, name=known.name, seed=seed, n_samples=n_samples, truth=truth)
-    row |= {name: _json(getattr(found, name)) for name in ("alpha", "low", "high")}
-    return row | dict(verdict=found.verdict, angle=_angle(forest), n_needed=_json(found.details["n_needed"]))
-
-
-def _angle(forest) -> float | str | None:
-    """The lecture's index of the same forest; None where its procedure finds no angle."""
-    try:
-        return _json(smoothness_index(forest.wavelets_, method="angle").alpha)
-    except ValueError:
-        return None
+    numbers = {name: getattr(found, name) for name in ("alpha", "low", "high")}
+    numbers |= dict(angle=lecture_angle(forest.wavelets_), n_needed=found.details["n_needed"])
+    rounded = {name: json_number(value, DIGITS) for name, value in numbers.items()}
+    return row | rounded | dict(verdict=found.verdict)
 
 # %% ../../nbs/api/25_experiments/conditions.ipynb #0ccfcb47
 FAR_OFF = 0.15  # from the truth
-
-
-def _value(entry: float | str | None) -> float:
-    """The way back from JSON."""
-    return np.nan if entry is None else float(entry)
 
 
 def is_silent(
@@ -149,10 +131,10 @@ def is_silent(
 ) -> bool:
     """Measured, far off and not covered; or a false infinity."""
     if row["verdict"] == "finite":
-        return bool(np.isfinite(_value(row["truth"])))
+        return bool(np.isfinite(read_number(row["truth"])))
     if row["verdict"] != "measured":
         return False
-    inside = _value(row["low"]) <= row["truth"] <= _value(row["high"])
+    inside = read_number(row["low"]) <= row["truth"] <= read_number(row["high"])
     return abs(row["alpha"] - row["truth"]) > FAR_OFF and not inside
 
 
@@ -163,7 +145,7 @@ def score_condition(
     measured = [row for row in rows if row["verdict"] == "measured"]
     off = [abs(row["alpha"] - row["truth"]) for row in measured]
     inside = [row["low"] <= row["truth"] <= row["high"] for row in measured]
-    angles = [abs(_value(row["angle"]) - row["truth"]) for row in rows]
+    angles = [abs(read_number(row["angle"]) - row["truth"]) for row in rows]
     angles = [error for error in angles if np.isfinite(error)]
     means = dict(
         error=np.mean(off) if off else np.nan,
@@ -172,7 +154,7 @@ def score_condition(
         angle_error=np.mean(angles) if angles else np.nan,
     )
     counts = dict(n=len(rows), measured=len(measured), silent=sum(map(is_silent, rows)))
-    return counts | {name: _json(value) for name, value in means.items()}
+    return counts | {name: json_number(value, DIGITS) for name, value in means.items()}
 
 # %% ../../nbs/api/25_experiments/conditions.ipynb #4a1256c2
 QUICK = ("waves-2d", "half-plane")
@@ -195,12 +177,11 @@ def _opened(path: Path | None, settings: dict) -> dict:
     """The record to go on with, or a new one; ValueError for one of other settings."""
     if path is None or not path.exists():
         return settings | {"rows": []}
-    record = json.loads(path.read_text())
-    if {name: record.get(name) for name in settings} != settings:
-        raise ValueError(f"{path} holds conditions of other settings or of another estimator: move it away")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    refuse_settings(record, settings, f"file {path}")
     return record
 
-
+# %% ../../nbs/api/25_experiments/conditions.ipynb #8e9559ce
 def run_conditions(
     path: str | Path | None = None,  # JSON file to write and to go on from; None: keep in memory
     *,

@@ -93,7 +93,7 @@ def _processor_seconds(
     call()
     return time.process_time() - start
 
-
+# %% ../../nbs/api/25_experiments/growth.ipynb #b5ef4612
 def time_shape(
     shape: Shape,
     *,

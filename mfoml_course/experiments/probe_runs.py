@@ -34,7 +34,7 @@ def probe_run(
     n_trees: int = 5,  # trees a layer
     max_depth: int | None = 15,  # levels of a tree
     max_features: int | None = 1000,  # larger layers are projected to this many features
-    interval: bool = True,  # low and high by refitting
+    interval: bool = True,  # check that a forest's samples are its own
     seed: int = 0,  # of subsample, projection and forest
     root: str | Path | None = None,  # folder of the picture sets
     out: str | Path | None = None,  # folder of the tables; None: run_folder/probe
@@ -56,7 +56,7 @@ def probe_run(
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
-
+# %% ../../nbs/api/25_experiments/probe_runs.ipynb #d737f372
 USUAL = {  # settings that the name of a look's folder does not mention
     "n_samples": 4000,
     "n_trees": 5,

@@ -84,7 +84,7 @@ def _fit_and_predict(n_trees: int) -> list[tuple]:
         ("its predict", lambda: ours.predict(X), "scikit-learn's predict", lambda: peer.predict(X)),
     ]
 
-
+# %% ../../nbs/api/25_experiments/timing.ipynb #125afa6d
 def _wavelet_steps(n_trees: int) -> list[tuple]:
     """What is made from a forest beside a fit: (name, ours, reference's name, reference)."""
     from sklearn.ensemble import RandomForestRegressor
@@ -176,7 +176,7 @@ def _stepper(model, loss, x, y) -> Callable[[], object]:
     optimizer = torch.optim.SGD(own.parameters(), momentum=0.9)
     return lambda: training_step(own, loss, x, y, optimizer)
 
-
+# %% ../../nbs/api/25_experiments/timing.ipynb #7509c4e3
 def training_step(
     model,  # nn.Module in training mode
     loss,  # SVSLoss

@@ -8,7 +8,6 @@ __all__ = ['FittedForest', 'WaveletForest', 'kept_sum', 'WaveletForestRegressor'
 
 # %% ../../nbs/api/08_forest.ipynb #bd7f755c
 import numbers
-from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -20,13 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..besov import SmoothnessIndex, smoothness_index, unexplained_fraction
 from .bags import draw_bags, oob_curve
 from .binned import binned_nodes, tree_leaves
-from mfoml_course.forest.exact import (
-    grow_trees,
-    own_trees,
-    standardise,
-    varying_columns,
-    weighted_rows,
-)
+from .exact import exact_forest, standardise, weighted_rows
 from ..growing import check_bins, choose_engine
 from ..importance import wavelet_importance
 from ..simplex import encode_labels, simplex_probabilities
@@ -92,41 +85,15 @@ class FittedForest:
 # %% ../../nbs/api/08_forest.ipynb #6199ec25
 def _grow(
     forest,  # of wavelets, with its bags
-    X: np.ndarray,  # (n_samples, n_features)
-    Y: np.ndarray,  # (n_samples, n_outputs) gives the values
-    grow_on: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) gives the splits
-    sample_weight: np.ndarray | None,  # (n_samples,)
-    seeds: np.ndarray,  # (n_trees,)
+    *given,  # X, Y, what the cuts explain, weights and seeds, as the engines take them
 ) -> None:
-    """Sets the forest's engine_, nodes_ and, for exact trees, estimators_."""
-    forest.engine_ = choose_engine(forest.engine, *X.shape, forest.n_estimators)
-    given = (X, Y, grow_on, sample_weight, seeds)
+    """Sets the forest's engine_, nodes_ and, where trees of scikit-learn were grown, estimators_."""
+    vars(forest).pop("estimators_", None)  # of an earlier fit
+    forest.engine_ = choose_engine(forest.engine, *given[0].shape, forest.n_estimators)
     if forest.engine_ == "hist":
         forest.nodes_ = binned_nodes(forest, *given)
     else:
-        _grow_exact(forest, *given)
-
-
-def _grow_exact(
-    forest,  # of wavelets, with its bags
-    X: np.ndarray,  # (n_samples, n_features)
-    Y: np.ndarray,  # (n_samples, n_outputs) gives the values
-    grow_on: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) gives the splits
-    sample_weight: np.ndarray | None,  # (n_samples,)
-    seeds: np.ndarray,  # (n_trees,)
-) -> None:
-    """Sets estimators_ and nodes_ by scikit-learn's trees."""
-    handed_on = ("max_depth", "min_samples_leaf", "max_features", "max_leaf_nodes")
-    make_tree = partial(forest._tree_class, **{name: getattr(forest, name) for name in handed_on})
-    bags = forest.estimators_samples_
-    X32 = X.astype(np.float32)
-    columns = varying_columns(X32)
-    X32 = np.ascontiguousarray(X32[:, columns])
-    given = (X32, grow_on, sample_weight)
-    trees = grow_trees(make_tree, *given, bags=bags, seeds=seeds, n_jobs=forest.n_jobs)
-    shape = dict(columns=columns, n_features=X.shape[1])
-    forest.nodes_ = own_trees(trees, X32, Y, grow_on, sample_weight, bags=bags, **shape)
-    forest.estimators_ = trees
+        forest.nodes_, forest.estimators_ = exact_forest(forest, *given)
 
 
 def _choose_terms(
@@ -196,7 +163,9 @@ class WaveletForest(FittedForest, BaseEstimator):
         _grow(self, X, Y, grow_on, sample_weight, seeds)
         shape = dict(measure=self.measure, order=self.order)
         self.wavelets_ = forest_wavelets(self, X, Y, sample_weight=sample_weight, **shape)
-        self.unexplained_ = unexplained_fraction(self.wavelets_, self.estimators_samples_, X, Y)
+        self.unexplained_ = unexplained_fraction(
+            self.wavelets_, self.estimators_samples_, X, Y, sample_weight=sample_weight
+        )
         self.n_terms_ = _choose_terms(self, X, Y, sample_weight)
         self.values_ = truncated_values(self.wavelets_, self.nodes_, self.n_terms_)
         self.estimators_samples_ = [rows[bag] for bag in self.estimators_samples_]

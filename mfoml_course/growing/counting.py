@@ -171,7 +171,7 @@ def best_cut(
                 best, cut = score, b
     return best, cut
 
-
+# %% ../../nbs/api/07_growing/counting.ipynb #cf5716a3
 @compiled
 def following_bin(
     covered,  # (room,) samples up to each bin

@@ -91,7 +91,7 @@ def is_constant(
             spread += weight * (target[rows[i]] / weight - mean) ** 2
     return spread <= 2.220446049250313e-16 * whole * len(labels.targets)
 
-
+# %% ../../nbs/api/07_growing/frontier.ipynb #f35b2325
 @compiled
 def enter_node(
     nodes,  # (room, 9) of the tree

@@ -157,7 +157,7 @@ def best_place(
                 best, place = score, i
     return best, place
 
-
+# %% ../../nbs/api/07_growing/sorting.ipynb #32477635
 @compiled
 def label_places(
     bounds,  # (n_classes + 1,) where each class of the node begins in the rows, and the end

@@ -79,7 +79,7 @@ def sum_by_bin(
     running_sums(sums, 0, size)
     return sum_of_rows(site.rows, start, stop, values)
 
-
+# %% ../../nbs/api/07_growing/summing.ipynb #584615a5
 @compiled
 def sum_by_place(
     site,
@@ -200,7 +200,7 @@ def exact_scores(
         score = desk.gain[at] / (weight * (whole - weight))
         desk.score[at] = score if allowed else -1.0
 
-
+# %% ../../nbs/api/07_growing/summing.ipynb #5242c103
 @compiled
 def offer_peak(
     site,

@@ -197,7 +197,7 @@ def layer_mismatch(
     sweep(model, loader, list(means), see, done, n_classes=n_classes, logits=logits, tokens=tokens)
     return {name: count / n_samples if n_samples else float("nan") for name, count in wrong.items()}
 
-
+# %% ../../nbs/api/12_ncc.ipynb #e794593e
 def check_known(
     labels: Values,  # (n_samples,) class indices
     means: torch.Tensor,  # (C, d) class means of the training set, nan where a class was absent

@@ -69,7 +69,7 @@ def layer_smoothness(
     *,
     method: str = "consensus",  # of smoothness_index, or "norms" with a fixed alpha
     alpha: float = 1.0,  # used by "norms" only
-    interval: bool = True,  # ask the samples X once more whether they are the forest's own
+    interval: bool = True,  # check that the forest's samples are its own
     n_trees: int = 5,  # trees of the forest
     max_depth: int | None = 15,  # levels of a tree
     n_jobs: int | None = None,  # threads that grow trees
@@ -149,7 +149,7 @@ def _probe_batches(probe: "SparsityProbe", loader: Iterable) -> Iterable:
     order = np.random.default_rng(probe.random_state).permutation(n_samples)
     return subsampled(loader, np.sort(order[: probe.subsample]))
 
-
+# %% ../../nbs/api/20_probe.ipynb #caf19866
 def _probe_activations(
     probe: "SparsityProbe", model: nn.Module, loader: Iterable, names: list[str]
 ) -> Activations:

@@ -27,9 +27,8 @@ def weights_hash(
     model: nn.Module,  # compiled or not
 ) -> str:  # 64 hexadecimal digits
     """A fingerprint of all weights and buffers."""
-    state = {name: value.detach().cpu() for name, value in plain_model(model).state_dict().items()}
-    wide = {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in state.items()}
-    return fingerprint(wide)
+    state = plain_model(model).state_dict()
+    return fingerprint({name: as_array(value) for name, value in state.items()})
 
 # %% ../../nbs/api/20_probe/rows.ipynb #19238da3
 SETTINGS_FILE = "probe.json"

@@ -138,7 +138,7 @@ def _give_back(folder: Path) -> None:
         else:
             path.unlink()
 
-
+# %% ../../nbs/api/09_records.ipynb #cf9f936e
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """The folder's lock, with the number of this process beside it."""

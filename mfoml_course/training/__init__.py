@@ -136,7 +136,7 @@ def train(
             getattr(callback, "close", lambda: None)()
     return pd.DataFrame(run.records)
 
-
+# %% ../../nbs/api/15_training.ipynb #90ffc058
 def _check_run(run: Run, epochs: int) -> None:
     """ValueError for a run that would do nothing, or could not go on as it was."""
     if isinstance(epochs, bool) or epochs != int(epochs) or epochs < 1:

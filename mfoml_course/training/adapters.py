@@ -17,6 +17,7 @@ from ..activations import choose_layers
 from ..activations import feature_rows
 from ..activations import layer_outputs
 from ..activations import output_tensor
+from ..activations import predicted_classes
 from ..records import append_line
 from ..records import needed
 from . import batch_loss
@@ -45,7 +46,7 @@ class LoopSteps:
         with layer_outputs(self.model, self.names) as outputs:
             logits, labels, features = forward(self.model, batch, outputs, self.names, self.device)
             value = batch_loss(self.loss, logits, labels, features)
-        hits = (logits.detach().argmax(1) == labels).float().mean()
+        hits = (predicted_classes(logits.detach()) == labels).float().mean()
         measures = {f"{split}_loss": value.detach(), f"{split}_accuracy": hits}
         self.log_dict(measures, on_step=False, on_epoch=True, batch_size=len(labels))
         return value

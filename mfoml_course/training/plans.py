@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..activations import as_array
 from ..records import fingerprint
 
 # %% ../../nbs/api/15_training/plans.ipynb #eac535a8
@@ -43,9 +44,7 @@ def tensor_print(
     *tensors: torch.Tensor,  # on any device, of any type
 ) -> str:
     """Short fingerprint of the values."""
-    wide = [tensor.detach().cpu() for tensor in tensors]
-    wide = [tensor.float() if tensor.dtype == torch.bfloat16 else tensor for tensor in wide]
-    return fingerprint(*wide)[:SHOWN]
+    return fingerprint(*map(as_array, tensors))[:SHOWN]
 
 
 def called(
@@ -77,7 +76,7 @@ def _own(part: Any) -> list[tuple[str, Any]]:
     public = [key for key in attributes if not key.startswith("_") and key != "training"]
     return [(key, plain_setting(attributes[key])) for key in public]
 
-
+# %% ../../nbs/api/15_training/plans.ipynb #5b3f8fdc
 def optimizer_plan(
     optimizer: torch.optim.Optimizer,
 ) -> dict:

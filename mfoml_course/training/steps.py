@@ -22,6 +22,7 @@ from ..activations import call_model
 from ..activations import evaluation
 from ..activations import logits_of
 from ..activations import model_device
+from ..activations import predicted_classes
 
 # %% ../../nbs/api/15_training/steps.ipynb #08d9f831
 def batch_loss(
@@ -118,7 +119,8 @@ class Totals:
         """One batch: its mean loss, (B, C), (B,)."""
         self.loss = self.loss + value.detach().float() * len(labels)
         classes = logits.ndim == 2 and not labels.is_floating_point()
-        self.hits = self.hits + ((logits.detach().argmax(1) == labels).sum() if classes else math.nan)
+        hits = (predicted_classes(logits.detach()) == labels).sum() if classes else math.nan
+        self.hits = self.hits + hits
         self.n_samples += len(labels)
 
     def means(self) -> tuple[float, float]:
@@ -173,7 +175,7 @@ def _with(first: Any, others: Iterator) -> Iterator:
     yield first
     yield from others
 
-
+# %% ../../nbs/api/15_training/steps.ipynb #6b369af0
 def evaluate(
     model: nn.Module,  # evaluation mode inside, its own mode after
     loader: Iterable,  # batches (x, y)

@@ -129,7 +129,7 @@ def check_features(
         raise ValueError("X holds NaN or infinite values: drop or impute them first")
     return X
 
-
+# %% ../../nbs/api/02_trees/nodes.ipynb #71b5ea55
 def apply(
     nodes: TreeNodes,  # one tree
     X: np.ndarray,  # (n_samples, n_features)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPLITTABLE', 'PURE', 'OWN', 'MEANS', 'HonestTerms', 'tree_honest', 'join_honest', 'label_classes', 'unseen_rows',
-           'check_own', 'has_unseen', 'honest_terms']
+           'check_own', 'has_unseen', 'holds_means', 'honest_terms']
 
 # %% ../../nbs/api/03_wavelets/honest.ipynb #678d4393
 from dataclasses import dataclass
@@ -183,7 +183,7 @@ def has_unseen(
     return len(bags) == n_trees and all(weight[unseen_rows(bag, n_samples)].any() for bag in bags)
 
 
-def _has_means(forest) -> bool:
+def holds_means(forest) -> bool:
     """Whether the values of the leaves are means of the labels."""
     tree = getattr(forest, "estimators_", [forest])[0]
     return getattr(tree, "criterion", "squared_error") in MEANS
@@ -203,7 +203,7 @@ def honest_terms(
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     trees = []
     for number, (t, bag) in enumerate(zip(nodes, tree_bags(forest, len(X), len(nodes)))):
-        check_own(t, X[bag], Y[bag], bag, weight=weight[bag], has_means=_has_means(forest))
+        check_own(t, X[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
         rows = unseen_rows(bag, len(X))
         kept = dict(sample_weight=weight[rows], n_bag=len(np.unique(bag)))
         extra = {} if affine is None else affine[number](rows)
