@@ -18,6 +18,7 @@ import click
 import mfoml_course
 from . import CourseError
 from . import repository
+from .installation import OLDEST_PYTHON
 
 # %% ../../nbs/api/40_course/projects.ipynb #f2ceb15d
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def project_values(
         "kind": kind,
         "question": chosen.question,
         "version": mfoml_course.__version__,
-        "min_python": "3.11",
+        "min_python": ".".join(map(str, OLDEST_PYTHON)),
         "requirement": f"{chosen.needs} @ git+{repository()}",
         **chosen.values,
     }
