@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -122,8 +121,7 @@ def source(root, tmp_path_factory):
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(root / "mfoml_course", copy / "mfoml_course", ignore=unwanted)
     unpacked = tmp_path_factory.mktemp("source")
-    with tarfile.open(build("sdist", copy)) as archive:
-        archive.extractall(unpacked, filter="data")
+    shutil.unpack_archive(build("sdist", copy), unpacked)
     [folder] = unpacked.iterdir()
     return folder
 
