@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['STATUS_COLORS', 'EXPERIMENTS', 'SHELLS', 'CourseGroup', 'main', 'show_cell', 'show_result', 'summary_row',
-           'write_report', 'workshop', 'test', 'require_port', 'lab', 'write_readme_files', 'docs', 'doctor',
-           'completion']
+           'write_report', 'workshop', 'test', 'lab', 'write_readme_files', 'docs', 'doctor', 'completion']
 
 # %% ../../nbs/api/40_course/cli.ipynb #949fc157
 import sys
@@ -20,6 +19,7 @@ from .commands import command_collapse
 from .commands import command_glue
 from .commands import command_probe
 from .commands import command_train
+from .desk import command_start
 from .projects import command_new_project
 from .terminal import MENDABLE
 from .terminal import budget_option
@@ -54,7 +54,8 @@ def main() -> None:
     Examples:
       mfoml workshop                          run the workshop's notebooks
       mfoml workshop --notebook classic_ml    run one of them
-      mfoml lab                               open the start page in JupyterLab
+      mfoml start my-course                   lay a copy to work in, and open it
+      mfoml lab                               open the course itself in JupyterLab
       mfoml test                              test every notebook
       mfoml doctor                            check the environment
       mfoml train mnist1d-conv                train a network of the lecture
@@ -167,23 +168,6 @@ def test(full: bool, pytest_args: tuple[str, ...]) -> None:
 
     sys.exit(run_tests(find_course(), pytest_args, full=full))
 
-# %% ../../nbs/api/40_course/cli.ipynb #73d9d6fc
-def require_port(
-    port: int,  # on this machine
-    command: str,  # the `mfoml` command that asks for it, with its options
-) -> None:
-    """Raise CourseError when the port on loopback is taken."""
-    from mfoml_course.course.doctor import port_in_use
-
-    if not port_in_use(port):
-        return
-    other = port + 1 if port < 65535 else port - 1
-    raise CourseError(
-        f"port {port} is in use, perhaps by another server of yours "
-        "(`jupyter server list` shows JupyterLab's): "
-        f"stop it, or choose another port, as in mfoml {command} --port {other}"
-    )
-
 # %% ../../nbs/api/40_course/cli.ipynb #486ce5d9
 @main.command(epilog="Example: mfoml lab --port 8890 --no-browser")
 @click.option(
@@ -192,24 +176,10 @@ def require_port(
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
 def lab(port: int, no_browser: bool) -> None:
     """Open the course's start page in JupyterLab."""
-    root = find_course()
-    require_port(port, "lab")
-    from jupyterlab.labapp import LabApp
+    from mfoml_course.course.laboratory import open_lab, require_port
 
-    options = {
-        "ServerApp.root_dir": root,
-        "ServerApp.port": port,
-        "ServerApp.port_retries": 0,
-        "ServerApp.ip": "127.0.0.1",
-        # in a container one often is root; only this machine is served, with a token
-        "ServerApp.allow_root": True,
-        "LabApp.default_url": "/lab/tree/nbs/index.ipynb",
-        "ServerApp.open_browser": not no_browser,
-        "ServerApp.kernel_spec_manager_class": "mfoml_course.course.kernel.CourseKernels",
-        "LabApp.news_url": None,
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-    }
-    LabApp.launch_instance([f"--{name}={value}" for name, value in options.items()])
+    require_port(port, "lab")
+    open_lab(find_course(), "nbs/index.ipynb", port=port, browser=not no_browser)
 
 # %% ../../nbs/api/40_course/cli.ipynb #ba320cbf
 def write_readme_files(
@@ -239,6 +209,8 @@ def docs(out: Path, show: bool, port: int, readme: bool) -> None:
     if readme:
         return write_readme_files(root)
     if show:
+        from mfoml_course.course.laboratory import require_port
+
         require_port(port, "docs --serve")
     try:
         from mfoml_course.course.server import serve_pages
@@ -282,7 +254,7 @@ def doctor(image: bool) -> None:
 # %% ../../nbs/api/40_course/cli.ipynb #24646887
 EXPERIMENTS = (command_train, command_probe, command_collapse, command_glue, command_bench)
 
-for command in (*EXPERIMENTS, command_new_project):
+for command in (*EXPERIMENTS, command_new_project, command_start):
     main.add_command(command)
 
 # %% ../../nbs/api/40_course/cli.ipynb #c0ffee02
