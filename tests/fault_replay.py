@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -63,12 +64,13 @@ def forked(work, seconds):
         os._exit(0)
     os.close(write)
     ended, late = time.monotonic() + seconds, False
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if late := time.monotonic() > ended:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
             break
         time.sleep(0.01)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)  # also the workers that the child left behind
+    os.waitpid(child, 0)
     with os.fdopen(read) as pipe:
         answer = pipe.read()
     return json.loads(answer) if answer else f"no end after {seconds:.0f} s" if late else "the process died"

@@ -41,7 +41,6 @@ def _check_parameters(
     n_estimators, n_terms = forest.n_estimators, forest.n_terms
     if not isinstance(n_estimators, numbers.Integral) or n_estimators < 1:
         raise ValueError(f"expected n_estimators as an integer of at least 1, got {n_estimators!r}")
-    choose_engine(forest.engine, 0, 0, 0)
     check_bins(forest.max_bins)
     if not (n_terms is None or n_terms == "oob" or isinstance(n_terms, numbers.Integral)):
         raise ValueError(f"expected n_terms as None, a number of wavelets or 'oob', got {n_terms!r}")

@@ -38,11 +38,12 @@ def weighted_rows(
     """The rows that count, and how much; raises ValueError where no row does."""
     if sample_weight is None:
         return np.arange(len(X)), None
+    if not np.any(sample_weight):  # scikit-learn's words: its older releases let it pass
+        raise ValueError("Sample weights must contain at least one non-zero number: sample_weight is all 0")
     sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     rows = np.flatnonzero(sample_weight > 0)
-    if not len(rows):
-        raise ValueError("expected sample_weight with a positive weight, got zeros only")
-    return rows, relative_weights(sample_weight[rows])
+    weight = relative_weights(sample_weight[rows])
+    return rows[weight > 0], weight[weight > 0]
 
 # %% ../../nbs/api/08_forest/exact.ipynb #b0ba0c0f
 def standardise(
@@ -53,10 +54,8 @@ def standardise(
     _, exponent = np.frexp(np.abs(Y).max())
     Y = np.ldexp(Y, -exponent)  # at most 1: no square overflows
     centered = Y - np.average(Y, axis=0, weights=sample_weight)
-    largest = np.abs(centered).max()
-    if largest <= 1e-15 * np.abs(Y).max():
+    if np.abs(centered).max() <= 1e-15 * np.abs(Y).max():
         return np.zeros_like(Y)
-    centered = centered / largest
     mean_square = np.average((centered**2).mean(axis=1), weights=sample_weight)
     return np.round(centered / np.sqrt(mean_square), 9)
 
@@ -112,7 +111,7 @@ def pure_nodes(
     labels: np.ndarray,  # (n,) or (n, n_outputs)
 ) -> np.ndarray:  # (n_nodes,) whether all labels in the node are equal
     """The nodes in which no label differs from another."""
-    labels = labels.reshape(len(labels), -1)
+    labels = np.c_[labels]  # one column an output
     low = np.full((t.n_nodes, labels.shape[1]), np.inf)
     high = -low
     np.minimum.at(low, leaf, labels)
