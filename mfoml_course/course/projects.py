@@ -8,6 +8,9 @@ __all__ = ['KINDS', 'TEMPLATES', 'Kind', 'template_files', 'text_cells', 'notebo
 
 # %% ../../nbs/api/40_course/projects.ipynb #b3dfe847
 import json
+import os
+import re
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
@@ -59,9 +62,10 @@ KINDS = {
         "own make the question harder. The embeddings of the model stay, its blocks are trained.",
         needs="mfoml_course[course]",
         lr=0.0005,
-        smoke_samples=400,
-        smoke_epochs=3,
+        smoke_samples=240,
+        smoke_epochs=2,
         smoke_probed=150,
+        smoke_words="a minute",
         full_samples=2000,
         full_epochs=5,
         chance=0.55,
@@ -125,14 +129,16 @@ def project_values(
 ) -> dict:
     """What the templates may ask for."""
     chosen = KINDS[kind]
+    words = re.findall(r"[a-z0-9]+", path.name.lower())  # what conda takes in a name
     return {
-        "name": path.name.lower().replace(" ", "-"),
+        "name": "-".join(words) or "project",
         "title": path.name.replace("_", " ").replace("-", " ").capitalize(),
         "kind": kind,
         "question": chosen.question,
         "version": mfoml_course.__version__,
         "min_python": ".".join(map(str, OLDEST_PYTHON)),
         "requirement": f"{chosen.needs} @ git+{repository()}",
+        "smoke_words": "seconds",
         **chosen.values,
     }
 
@@ -160,14 +166,22 @@ def new_project(
     if kind not in KINDS:
         raise CourseError(f"unknown kind {kind!r}: there are {', '.join(KINDS)}")
     files = {path / name: text for name, text in project_files(path.resolve(), kind).items()}
-    there = [target for target in files if target.exists()]
+    _check_free(path, files)
+    for target, text in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("x", encoding="utf-8", newline="\n") as file:  # x: what has come meanwhile stays
+            file.write(text)
+    return list(files)
+
+
+def _check_free(path: Path, files: Iterable[Path]) -> None:
+    """Raise CourseError where something stands in the place of one of the files."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise CourseError(f"nothing was written: {path} is no folder; choose another name")
+    there = [target for target in files if os.path.lexists(target)]
     if there:
         names = ", ".join(target.relative_to(path).as_posix() for target in there[:3])
         raise CourseError(f"nothing was written: {path} holds {names} already; choose another folder")
-    for target, text in files.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    return list(files)
 
 # %% ../../nbs/api/40_course/projects.ipynb #c3cbeefe
 @click.command("new-project", epilog="Example: mfoml new-project our-project --kind signal")

@@ -9,19 +9,29 @@ __all__ = ['DamagedFileError', 'data_home', 'load_images']
 import gzip
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 # %% ../../nbs/api/00_datasets/images.ipynb #692a0dea
 class DamagedFileError(OSError):
     """A data file is there, but its content is not what it should be."""
 
 # %% ../../nbs/api/00_datasets/images.ipynb #882a56ab
-def data_home() -> Path:  # the folder in MFOML_DATA, else .cache/mfoml_course in the user's home
+_COMPILED = re.compile("[0-9a-f]{12}")  # names of folders beside the sets, of compiled code
+
+
+def data_home() -> Path:  # the folder in MFOML_DATA, else the old one where it holds sets, else the system's
     """Where larger sets are kept; nothing is created."""
-    return Path(os.environ.get("MFOML_DATA") or Path.home() / ".cache" / "mfoml_course")
+    if given := os.environ.get("MFOML_DATA"):
+        return Path(given).expanduser()
+    old = Path.home() / ".cache" / "mfoml_course"
+    if old.is_dir() and not all(map(_COMPILED.fullmatch, os.listdir(old))):
+        return old
+    return platformdirs.user_cache_path("mfoml_course", appauthor=False)
 
 # %% ../../nbs/api/00_datasets/images.ipynb #c4dcd2e8
 _BYTES_MAGIC = b"\x00\x00\x08"  # two zero bytes, and the type code of unsigned bytes

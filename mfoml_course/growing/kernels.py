@@ -8,23 +8,22 @@ __all__ = ['LANES', 'AHEAD', 'cache_folder', 'compiled', 'fetch_ahead']
 # %% ../../nbs/api/07_growing/kernels.ipynb #400ca309
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 import numba
+import platformdirs
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 # %% ../../nbs/api/07_growing/kernels.ipynb #0ca8ee84
 def _user_cache() -> Path:
-    """The user's cache folder on this system."""
-    if given := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(given)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    """The folder in NUMBA_CACHE_DIR, else the user's cache folder on this system."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    return (
+        Path(given) / "mfoml_course"
+        if given
+        else platformdirs.user_cache_path("mfoml_course", appauthor=False)
+    )
 
 
 def cache_folder(
@@ -32,7 +31,7 @@ def cache_folder(
 ) -> Path:
     """A folder for what is compiled from these sources; another source, another folder."""
     digest = hashlib.sha256(b"\0".join(sources)).hexdigest()
-    return _user_cache() / "mfoml_course" / digest[:12]
+    return _user_cache() / digest[:12]
 
 # %% ../../nbs/api/07_growing/kernels.ipynb #fdfa4231
 _HERE = Path(__file__).parent if "__file__" in globals() else Path()
