@@ -59,9 +59,10 @@ def test_a_workflow_may_read_and_what_may_write_installs_nothing():
         path.stem: {"contents": "read"} for path in WORKFLOWS
     }
     writing = {name: job for name, job in jobs() if "write" in job.get("permissions", {}).values()}
-    assert set(writing) == {"docs deploy", "release draft"}
+    assert set(writing) == {"docs deploy", "release draft", "lock propose"}
     commands = [step["run"] for job in writing.values() for step in job["steps"] if "run" in step]
-    assert [command for command in commands if not command.startswith("gh release create ")] == []
+    allowed = ("gh release create ", "gh api ", "gh pr create ")
+    assert [command for command in commands if not command.startswith(allowed)] == []
 
 
 def test_dependencies_are_kept_up_to_date():
@@ -69,3 +70,12 @@ def test_dependencies_are_kept_up_to_date():
         update["package-ecosystem"] for update in read(ROOT / ".github" / "dependabot.yml")["updates"]
     }
     assert ecosystems == {"github-actions", "pip"}
+
+
+def test_conda_s_environment_is_made_looked_at_and_used():
+    [job] = read(ROOT / ".github" / "workflows" / "conda.yml")["jobs"].values()
+    [made] = [step["with"] for step in job["steps"] if "setup-miniconda" in step.get("uses", "")]
+    assert made["environment-file"] == "environment.yml"
+    assert made["activate-environment"] == read(ROOT / "environment.yml")["name"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert {"mfoml doctor", "mfoml workshop"} <= set(commands)
