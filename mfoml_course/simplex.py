@@ -65,10 +65,13 @@ def simplex_means(
     n_classes = fractions.shape[1]
     k = np.arange(1, n_classes)
     scale = np.sqrt(n_classes / (n_classes - 1) / (k * (k + 1.0)))
-    means = np.cumsum(fractions[:, :-1], axis=1)  # (n, L-1) p_0 + ... + p_(k-1)
-    means *= -scale
-    for some in np.array_split(np.arange(len(means)), 1 + means.size // 2**20):  # little room at a time
-        means[some] += fractions[some, 1:] * (k * scale)
+    means = np.empty((len(fractions), n_classes - 1))
+    step = 1 + 2**15 // n_classes
+    for first in range(0, len(means), step):  # few rows at a time: they stay near
+        some, part = fractions[first : first + step], means[first : first + step]
+        np.cumsum(some[:, :-1], axis=1, out=part)  # p_0 + ... + p_(k-1)
+        part *= -scale
+        part += some[:, 1:] * (k * scale)
     return means
 
 # %% ../nbs/api/01_simplex.ipynb #057e2888

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..trees import forest_terms
 from ..wavelets import Wavelets, forest_wavelets, label_array, tree_bags
-from ..wavelets.honest import check_own, has_unseen
+from ..wavelets.honest import check_leaves, has_unseen, row_leaves
 
 # %% ../../nbs/api/06_besov/samples.ipynb #41b3a7bf
 FEWEST_SAMPLES = 20  # that are worth being measured
@@ -47,9 +47,10 @@ def check_forest(
 ) -> None:
     """Raises ValueError where trees were not grown on these samples; weighted ones are let be."""
     nodes, Y = forest_terms(forest)[0], label_array(forest, y, len(X))
-    for t, bag in zip(nodes, tree_bags(forest, len(X), len(nodes))):
+    leaves, bags = row_leaves(forest, nodes, X), tree_bags(forest, len(X), len(nodes))
+    for t, leaf, bag in zip(nodes, leaves, bags):
         if _is_plain(t) and t.n_samples[0] == len(bag):
-            check_own(t, X[bag], Y[bag], bag, weight=np.ones(len(bag)))
+            check_leaves(t, leaf[bag], Y[bag], bag, weight=np.ones(len(bag)))
 
 
 def is_mean(

@@ -11,18 +11,21 @@ import numpy as np
 from ..trees import forest_terms
 from ..trees.nodes import check_features
 from ..wavelets import Wavelets, label_array, tree_bags, wavelet_norms
-from ..wavelets.honest import check_own, holds_means
+from ..wavelets.honest import check_leaves, holds_means, row_leaves
 
 # %% ../../nbs/api/06_besov/unexplained.ipynb #414ec71a
 def _beyond_root(
     wavelets: Wavelets,
     tree: int,  # number of the tree
-    X: np.ndarray,  # (n_in_bag, n_features)
+    X: np.ndarray,  # (n_samples, n_features)
     Y: np.ndarray,  # (n_in_bag, n_outputs)
+    bag: np.ndarray,  # (n_in_bag,) rows of X
     weight: np.ndarray,  # (n_in_bag,)
 ) -> float:
     """Mean squared distance of a tree's labels from its root's mean, or polynomial."""
-    root = wavelets.basis(X) @ wavelets.root_polynomials[tree]  # (n_in_bag, n_outputs)
+    root = wavelets.root_polynomials[tree]  # (n_basis, n_outputs)
+    if wavelets.order == 2:
+        root = wavelets.basis(X[bag]) @ root  # (n_in_bag, n_outputs)
     return np.average(((Y - root) ** 2).sum(axis=1), weights=weight)
 
 
@@ -41,7 +44,7 @@ def unexplained_fraction(
         weight = weights[bag]
         mean = np.average(Y[bag], axis=0, weights=weight)
         variance = np.average(((Y[bag] - mean) ** 2).sum(axis=1), weights=weight)
-        left = max(_beyond_root(wavelets, tree, X[bag], Y[bag], weight) - explained[tree], 0.0)
+        left = max(_beyond_root(wavelets, tree, X, Y[bag], bag, weight) - explained[tree], 0.0)
         fractions.append(left / variance if variance > 0 else 0.0)
     return float(min(np.mean(fractions), 1.0))
 
@@ -58,6 +61,6 @@ def unexplained_variance(
     nodes, X = forest_terms(forest)[0], check_features(X, wavelets.n_features)
     Y, bags = label_array(forest, y, len(X)), tree_bags(forest, len(X), wavelets.n_trees)
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    for t, bag in zip(nodes, bags):
-        check_own(t, X[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
+    for t, leaf, bag in zip(nodes, row_leaves(forest, nodes, X), bags):
+        check_leaves(t, leaf[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
     return unexplained_fraction(wavelets, bags, X, Y, sample_weight=sample_weight)

@@ -23,6 +23,7 @@ from .exact import exact_forest, standardise, weighted_rows
 from ..growing import check_bins, choose_engine
 from ..importance import wavelet_importance
 from ..simplex import encode_labels, simplex_probabilities
+from ..trees.nodes import check_features
 from mfoml_course.wavelets import (
     forest_wavelets,
     label_array,
@@ -63,6 +64,16 @@ class FittedForest:
         check_is_fitted(self)
         importance = wavelet_importance(self.wavelets_, tau=self.tau)
         return importance / importance.sum() if importance.any() else importance
+
+    def apply(
+        self,
+        X,  # (n_samples, n_features) finite numbers
+    ):  # (n_samples, n_trees)
+        """The number of the leaf that each sample falls into, in each tree."""
+        check_is_fitted(self, "nodes_")
+        names = getattr(self, "feature_names_in_", None)
+        X = check_features(X, self.n_features_in_, names)
+        return np.stack(list(tree_leaves(self, X)), axis=1)
 
     def smoothness_index(
         self,

@@ -104,7 +104,7 @@ def tree_leaves(
 ):  # (n,) for one tree after the other
     """The leaf of every sample in each tree."""
     if forest.engine_ == "hist":
-        yield from (leaves_of(nodes, X) for nodes in forest.nodes_)
+        yield from leaves_of(forest.nodes_, X)
     else:
         X32 = np.ascontiguousarray(X, dtype=np.float32)
         yield from (tree.tree_.apply(X32) for tree in forest.estimators_)

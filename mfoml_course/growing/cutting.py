@@ -70,14 +70,15 @@ def cut_by_mass(
     """Bins of about equal mass; a value that fills a bin stays alone."""
     left, inside, at = mass[:n].sum(), 0, 0
     free = cuts.edges.shape[1]
+    goal = left / free
     cuts.lower[column, 0] = -np.inf
     for i in range(n - 1):
         inside += mass[i]
-        goal = left / free
         if free > 1 and (inside >= goal or (mass[i + 1] >= goal and 2 * inside >= goal)):
             edge = middle(values[i], values[i + 1])
             cuts.edges[column, at] = cuts.upper[column, at] = cuts.lower[column, at + 1] = edge
             left, inside, at, free = left - inside, 0, at + 1, free - 1
+            goal = left / free
     cuts.n_bins[column] = at + 1
 
 

@@ -84,12 +84,15 @@ def is_constant(
 ):
     """Whether the outputs vary by no more than rounding."""
     whole, spread = sum_of_rows(rows, start, stop, labels.weights), 0.0
+    rounding = 2.220446049250313e-16 * whole * len(labels.targets)
     for target in labels.targets:
         mean = sum_of_rows(rows, start, stop, target) / whole
         for i in range(start, stop):
             weight = labels.weights[rows[i]]
             spread += weight * (target[rows[i]] / weight - mean) ** 2
-    return spread <= 2.220446049250313e-16 * whole * len(labels.targets)
+            if spread > rounding:
+                return False
+    return True
 
 # %% ../../nbs/api/07_growing/frontier.ipynb #f35b2325
 @compiled

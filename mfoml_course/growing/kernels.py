@@ -43,7 +43,7 @@ def compiled(
     function,  # of numbers, arrays and named tuples of arrays
 ):
     """The function, compiled when it is first called; the result is kept on disk."""
-    options = dict(nogil=True, error_model="numpy")
+    options = dict(nogil=True, error_model="numpy", no_cfunc_wrapper=True)  # no door for C
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_FOLDER)
     try:

@@ -253,7 +253,7 @@ def walk_bins(
 
 @compiled
 def walk_numbers(
-    X,  # (n, n_features)
+    X,  # (n, n_features) 32-bit
     feature,  # (n_nodes,) 32-bit
     threshold,  # (n_nodes,)
     left,  # (n_nodes,) 32-bit, -1 at a leaf
@@ -264,7 +264,7 @@ def walk_numbers(
     for i in range(len(X)):
         at = np.uintp(0)
         while left[at] >= 0:
-            if np.float32(X[i, np.uintp(feature[at])]) <= threshold[at]:
+            if X[i, np.uintp(feature[at])] <= threshold[at]:
                 at = np.uintp(left[at])
             else:
                 at = np.uintp(right[at])

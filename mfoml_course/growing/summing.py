@@ -13,6 +13,7 @@ import numpy as np
 
 from .counting import count_bins, find_peaks, following_bin, offer, running_sums
 from .kernels import AHEAD, LANES, compiled, fetch_ahead
+from .pairing import add_two_by_two
 from .sorting import SHIFT, SMALL, TAG, load_keys, sort_lanes
 
 # %% ../../nbs/api/07_growing/summing.ipynb #dc30a8a2
@@ -60,7 +61,8 @@ def make_summing(
     """Room for summing."""
     room = max(size, SMALL * LANES)
     keys, tags, covered = np.empty(room, np.uint16), np.arange(SMALL), np.empty(room, np.int64)
-    inside, sums, gain, score = (np.empty(room) for _ in range(4))
+    inside, gain, score = (np.empty(room) for _ in range(3))
+    sums = np.empty(2 * room)  # of two outputs
     return Summing(keys, tags, covered, inside, sums, np.empty(SMALL), gain, score, np.empty(LANES))
 
 
@@ -77,7 +79,7 @@ def sum_by_bin(
     sums[:size] = 0
     sum_bins(site.block, site.rows, start, stop, values, sums)
     running_sums(sums, 0, size)
-    return sum_of_rows(site.rows, start, stop, values)
+    return sums[size - LANES]  # what lies below the last cut of the first feature
 
 # %% ../../nbs/api/07_growing/summing.ipynb #584615a5
 @compiled
@@ -98,7 +100,7 @@ def sum_by_place(
     for at in range(np.uintp((n - 1) * LANES)):
         sums[at] = desk.here[np.uintp(desk.keys[at] & TAG)]
     running_sums(sums, 0, (n - 1) * LANES)
-    return sum_of_rows(site.rows, start, stop, values)
+    return desk.here[:n].sum()
 
 
 @compiled
@@ -238,7 +240,10 @@ def try_summing(
     n, size = bounds[-1] - bounds[0], n_cuts * LANES
     whole = weigh(site, bounds, is_sorted, labels, desk, n_cuts)
     desk.gain[:size] = 0
-    for j in range(len(bounds) - 1 if labels.by_class else len(labels.targets)):
+    done = 0
+    if not (labels.by_class or is_sorted):
+        done = add_two_by_two(site, bounds, labels.targets, desk, whole, size)
+    for j in range(done, len(bounds) - 1 if labels.by_class else len(labels.targets)):
         start, stop = (bounds[j], bounds[j + 1]) if labels.by_class else (bounds[0], bounds[-1])
         values = labels.weights if labels.by_class else labels.targets[j]
         total = running_output(site, bounds, is_sorted, start, stop, values, desk, desk.sums)

@@ -191,7 +191,7 @@ def local_errors(
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")
     if not (np.isfinite(tau) and tau > 0):
         raise ValueError(f"expected tau finite and above 0, got {tau!r}")
-    X = check_features(X, nodes.n_features)
+    X = np.asarray(check_features(X, nodes.n_features), dtype=float)
     y, scale = _centred(y, len(X))
     errors = np.zeros(nodes.n_nodes)
     for ids, rows, starts, counts in _levels(nodes, apply(nodes, X)):

@@ -52,7 +52,10 @@ def node_jumps(
     parent: np.ndarray,  # (n_nodes,) index of the parent, -1 at the root
 ) -> np.ndarray:  # (n_nodes, n_outputs)
     """Q minus the parent's Q, 0 at the root."""
-    return np.where(parent[:, None] >= 0, value - value[parent], 0.0)
+    jump = value[parent]
+    np.subtract(value, jump, out=jump)
+    jump[parent < 0] = 0
+    return jump
 
 # %% ../../nbs/api/02_trees/nodes.ipynb #abbc5410
 def node_levels(
@@ -123,9 +126,11 @@ def check_features(
     X = _as_numbers(X)
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValueError(f"expected X of shape (n_samples, {n_features}), got {X.shape}")
-    if X.dtype not in (np.float32, np.float64):
+    if X.dtype.kind != "f":
         X = X.astype(float)
-    if not np.isfinite(X).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = X.sum(dtype=float)  # finite only where all numbers are
+    if not np.isfinite(total) and not np.isfinite(X).all():
         raise ValueError("X holds NaN or infinite values: drop or impute them first")
     return X
 
@@ -136,13 +141,12 @@ def apply(
 ) -> np.ndarray:  # (n_samples,) index of the leaf
     """The leaf that each sample falls into."""
     X = check_features(X, nodes.n_features)
-    if nodes.single:
-        X = X.astype(np.float32)
     at = np.zeros(len(X), dtype=int)
     rows = np.flatnonzero(nodes.feature[at] != -1)
     while len(rows):
         node = at[rows]
-        goes_left = X[rows, nodes.feature[node]] <= nodes.threshold[node]
+        value = X[rows, nodes.feature[node]]
+        goes_left = (value.astype(np.float32) if nodes.single else value) <= nodes.threshold[node]
         at[rows] = np.where(goes_left, nodes.left[node], nodes.right[node])
         rows = rows[nodes.feature[at[rows]] != -1]
     return at

@@ -65,9 +65,10 @@ def truncated_values(
     n_terms: int,  # terms to keep
 ) -> list[np.ndarray]:  # a tree: (n_nodes, n_basis, n_outputs) polynomials on the wavelets' basis
     """Every node's root term plus the kept wavelets on the way down to it."""
-    largest = rank_wavelets(wavelets)[: _check_terms(n_terms, wavelets.n_wavelets)]
-    kept = np.zeros_like(wavelets.polynomials)
-    kept[largest] = wavelets.polynomials[largest]
+    n_terms, kept = _check_terms(n_terms, wavelets.n_wavelets), wavelets.polynomials
+    if n_terms < wavelets.n_wavelets:
+        largest, kept = rank_wavelets(wavelets)[:n_terms], np.zeros_like(kept)
+        kept[largest] = wavelets.polynomials[largest]
     by_tree = np.split(kept, np.cumsum([t.n_nodes - 1 for t in nodes]))
     values = []
     for t, root, part in zip(nodes, wavelets.root_polynomials, by_tree):

@@ -87,18 +87,18 @@ def path_terms(
     affine: AffinePaths | None = None,  # of order 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n_nodes,) e and v, (n_nodes, 16) e by fold
     """The honest terms of every node of a tree; zero at the leaves."""
-    n_nodes = nodes.n_nodes
+    n_nodes, places, terms = nodes.n_nodes, [np.empty(0, int)], [np.empty(0)]
     mean = np.zeros_like(nodes.jump) if affine is not None else mean_jumps(nodes)
-    folds, variance = np.zeros(n_nodes * N_FOLDS), np.zeros(n_nodes)
     left = leaf_errors(nodes, leaf, Y, affine)
     at, rows = leaf, np.arange(len(leaf))
     while len(rows := rows[nodes.parent[at] >= 0]):
         at = at[nodes.parent[at] >= 0]
         jump, parent = _jumps_at(nodes, at, rows, affine), nodes.parent[at]
         left[rows] += jump  # now what the parent leaves
-        term = weight[rows] * ((jump - mean[parent]) * left[rows]).sum(axis=1)
-        folds += np.bincount(parent * N_FOLDS + fold[rows], term, n_nodes * N_FOLDS)
-        variance += np.bincount(parent, term**2, n_nodes)
+        terms.append(weight[rows] * ((jump - mean[parent]) * left[rows]).sum(axis=1))
+        places.append(parent * N_FOLDS + fold[rows])
         at = parent
-    folds = folds.reshape(n_nodes, N_FOLDS)
+    place, term = np.concatenate(places), np.concatenate(terms)
+    folds = np.bincount(place, term, n_nodes * N_FOLDS).reshape(n_nodes, N_FOLDS)
+    variance = np.bincount(place // N_FOLDS, term**2, n_nodes)
     return folds.sum(axis=1), variance, folds
