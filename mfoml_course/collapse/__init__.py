@@ -172,7 +172,7 @@ class NeuralCollapse(Sums):
 
     def compute(self) -> dict[str, torch.Tensor]:
         n_samples = self.count.sum()
-        kept = self.sizes > rounding_noise(self.means, self.count, self.scatter, self.eps)
+        kept = self.sizes > rounding_noise(self.means, n_samples, self.scatter, self.eps)
         spread = (self.along / self.sizes.square())[kept].sum()  # C tr(Sigma_W pinv(Sigma_B)) / C
         return {
             "nc1": (spread if kept.any() else float("nan")) / n_samples,
@@ -196,7 +196,7 @@ def layer_collapse(
     names = list(means)
     before = dict(zip(names[1:], names)).get(classifier)
     weight = {} if before is None else {before: named_layers(model)[classifier].weight}
-    metrics = {name: NeuralCollapse(m, weight=weight.get(name), flatten=True) for name, m in means.items()}
+    metrics = {name: NeuralCollapse(m, weight=weight.get(name)) for name, m in means.items()}
 
     def also(name, h, labels):
         metrics[name].update(h, labels)

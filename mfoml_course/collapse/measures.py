@@ -72,17 +72,17 @@ def precision(
 
 def rounding_noise(
     means: Values,  # (C, d) class means
-    count: torch.Tensor,  # (C,) samples of each class
+    n_samples: int | torch.Tensor,  # of all classes
     scatter: torch.Tensor,  # (C,) sum of ||h - mu||^2 over the class
     eps: float,  # `precision` of the features
 ) -> torch.Tensor:  # scalar
     """The largest singular value that rounding of the features alone makes in their centred means."""
     means = torch.as_tensor(means).to(scatter)
     means = means[~means.isnan().any(1)]
-    n_classes, width = means.shape
-    spread = scatter.sum() / count.sum() / width  # a coordinate's variance within the classes
+    n_samples, (n_classes, width) = torch.as_tensor(n_samples).to(scatter), means.shape
+    spread = scatter.sum() / n_samples / width  # a coordinate's variance within the classes
     grid = eps * (means.square().mean() + spread).sqrt()
-    averaged = torch.where(spread.sqrt() > grid, (count.sum() / n_classes).clamp(min=1), 1.0)
+    averaged = torch.where(spread.sqrt() > grid, (n_samples / n_classes).clamp(min=1), 1.0)
     return SAFE * grid / 12**0.5 * (n_classes**0.5 + width**0.5) / averaged.sqrt()
 
 # %% ../../nbs/api/13_collapse/measures.ipynb #1843a456
@@ -116,8 +116,7 @@ def variability_collapse(
     h, labels, means = check_deviations(features, labels, means, n_classes, flatten)
     h = h - means[labels]
     scatter = class_sums(h.square().sum(1), labels, len(means))
-    count = torch.bincount(labels, minlength=len(means)).to(h)
-    white = whitener(means, noise=rounding_noise(means, count, scatter, eps))
+    white = whitener(means, noise=rounding_noise(means, len(h), scatter, eps))
     if not white.shape[1]:
         return h.new_tensor(float("nan"))
     return (h @ white).square().sum(1).mean() / len(centred_means(means))

@@ -161,7 +161,7 @@ def layer_moments(
     moments = {}
 
     def see(name, output, labels):
-        new = class_moments(output, labels, n_classes=n_classes, flatten=True)
+        new = class_moments(output, labels, n_classes=n_classes)
         moments[name] = merge_moments(moments[name], new) if name in moments else new
 
     names = choose_layers(model, layers)
@@ -183,7 +183,7 @@ def layer_mismatch(
 
     def see(name, output, labels):
         check_known(labels, means[name])
-        nearest[name] = nearest_class_center(output, means[name], flatten=True)
+        nearest[name] = nearest_class_center(output, means[name])
         if also is not None:
             also(name, output, labels)
 

@@ -133,7 +133,7 @@ def grown_nodes(
     fields = _splits(estimator.tree_, columns)
     if sample_weight is None:
         sample_weight = np.ones(len(Y))
-    center = np.average(Y, axis=0, weights=sample_weight)
+    center = Y.mean(axis=0)  # takes large numbers out of the sums
     value = _node_means(fields["left"], fields["right"], estimator.apply(X), Y - center, sample_weight)
     return TreeNodes(
         **fields,

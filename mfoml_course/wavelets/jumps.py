@@ -147,7 +147,7 @@ def node_wavelets(
         tree_weight=np.array([t.weight for t in nodes]),
         offset=offset,
         n_trees=len(nodes),
-        n_features=nodes[0].n_features,
+        n_features=max(t.n_features for t in nodes),
         fingerprint=fingerprint_nodes(nodes),
     )
 

@@ -14,7 +14,7 @@ from ..trees.nodes import TreeNodes
 
 # %% ../../nbs/api/03_wavelets/paths.ipynb #210c1106
 N_FOLDS = 16  # parts of the out-of-bag rows
-SCATTER = 2654435761  # 2^32 over the golden ratio, to the next prime
+SCATTER = 2654435761  # 2^32 over the golden ratio, down to the next prime
 
 
 def fold_numbers(
@@ -29,8 +29,7 @@ def split_measures(
     nodes: TreeNodes,
 ) -> np.ndarray:  # (n_nodes,) share of the parent's distinct rows; 1 at the root
     """How a node's distinct rows are shared among its children."""
-    n_samples = np.maximum(nodes.n_samples.astype(float), 1e-300)
-    return np.where(nodes.parent >= 0, n_samples / n_samples[nodes.parent], 1.0)
+    return np.where(nodes.parent >= 0, nodes.n_samples / nodes.n_samples[nodes.parent], 1.0)
 
 
 def mean_jumps(
