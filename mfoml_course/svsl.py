@@ -47,6 +47,7 @@ def variability_loss(
 
     Raises ValueError for features and labels that do not fit together.
     """
+    _check_tensors(features=features, labels=labels)
     if features.ndim < 2 or (features.ndim > 2 and not flatten):
         raise ValueError(
             f"expected features of shape (n_samples, d), got {tuple(features.shape)}: "
@@ -56,11 +57,25 @@ def variability_loss(
     return sample_variability(features, labels, balance=balance).mean()
 
 
+def _check_tensors(**given: object) -> None:
+    """Raise TypeError for what is no tensor, by its name."""
+    for name, values in given.items():
+        if not isinstance(values, torch.Tensor):
+            raise TypeError(f"expected {name} as a tensor, got {type(values).__name__}: torch.as_tensor?")
+
+
+def _is_whole(labels: torch.Tensor) -> bool:
+    """Whether labels are whole numbers."""
+    return not (labels.is_floating_point() or labels.is_complex())
+
+
 def _check(features: torch.Tensor, labels: torch.Tensor, balance: str, name: str = "features") -> None:
     """Raise ValueError for a balance that is none, labels that are no classes, and lengths that differ."""
     if balance not in ("sample", "class"):
         raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
-    if labels.ndim != 1 or labels.is_floating_point():
+    if features.is_complex():
+        raise ValueError(f"expected real features, got {features.dtype}: take .abs() or .real?")
+    if labels.ndim != 1 or not _is_whole(labels):
         raise ValueError(
             "expected labels to be class indices of shape (n_samples,), "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
@@ -99,8 +114,10 @@ class SVSLoss(nn.Module):
         reduction: str = "mean",  # "mean" or "sum" over samples, or "none": (B,)
     ):
         super().__init__()
-        if not 0 <= svsl_weight < float("inf"):
+        if not isinstance(svsl_weight, (int, float)) or not 0 <= svsl_weight < float("inf"):
             raise ValueError(f"expected svsl_weight to be a finite number of at least 0, got {svsl_weight!r}")
+        if balance not in ("sample", "class"):
+            raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
         self.svsl_weight = svsl_weight
@@ -124,7 +141,7 @@ class SVSLoss(nn.Module):
     ) -> torch.Tensor:  # scalar, or (B,) where reduction is "none"
         """The loss of a batch."""
         _check_labels(logits, labels)
-        loss = F.cross_entropy(logits, labels, reduction="none")  # (B,)
+        loss = F.cross_entropy(logits, labels.long(), reduction="none")  # (B,)
         if self.svsl_weight:
             chosen = _chosen(self, logits, features)
             for h in chosen:
@@ -152,6 +169,9 @@ def _chosen(loss: SVSLoss, logits: torch.Tensor, features: Mapping | Sequence | 
 def _layer_list(layers: Layers) -> list:
     """The layers that are named, in order; raises ValueError for one that is named twice."""
     layers = [layers] if isinstance(layers, (str, nn.Module)) else list(layers)
+    wrong = [layer for layer in layers if not isinstance(layer, (str, nn.Module)) or layer == ""]
+    if wrong:
+        raise ValueError(f"expected layers as names, globs or modules, got {wrong[0]!r}")
     if len({layer if isinstance(layer, str) else id(layer) for layer in layers}) != len(layers):
         raise ValueError(f"expected distinct layers, got {layers}: a layer counts once")
     return layers
@@ -161,7 +181,7 @@ def _after(layers: list, gamma: int) -> list:
     """The layers but for the first gamma; raises ValueError where none is left."""
     if not layers:
         raise ValueError("expected at least one layer: name layers, or pass the layers' outputs as features")
-    if isinstance(gamma, bool) or gamma != int(gamma) or not 0 <= gamma < len(layers):
+    if isinstance(gamma, (bool, str)) or gamma != int(gamma) or not 0 <= gamma < len(layers):
         raise ValueError(
             f"expected gamma in 0..{len(layers) - 1} so that a layer is left of {len(layers)}, got {gamma!r}"
         )
@@ -170,6 +190,9 @@ def _after(layers: list, gamma: int) -> list:
 
 def _check_labels(logits: torch.Tensor, labels: torch.Tensor) -> None:
     """Raise ValueError where logits and labels do not fit; labels are looked at on the processor only."""
+    _check_tensors(logits=logits, labels=labels)
+    if not _is_whole(labels):
+        raise ValueError(f"expected labels to be class indices, got {labels.dtype}: argmax over dim 1?")
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
             "expected logits of shape (n_samples, n_classes) and as many labels, "

@@ -28,6 +28,8 @@ def plain_model(
     model: nn.Module,  # compiled or not
 ) -> nn.Module:
     """The module behind torch.compile's wrapper (hooks set after compiling would not be called)."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected the network as a torch.nn.Module, got {type(model).__name__}")
     return getattr(model, WRAPPER, model)
 
 
@@ -89,7 +91,9 @@ def choose_layers(
         return _found(layer_names(model), model)
     modules = _modules_that_run(model)
     chosen = []
-    for layer in [layers] if isinstance(layers, (str, nn.Module)) else layers:
+    for layer in [layers] if isinstance(layers, (str, nn.Module, int)) else layers:
+        if not isinstance(layer, (str, nn.Module)):
+            raise TypeError(f"expected layers as names, globs or modules, got {layer!r}")
         names = _names_of(layer, modules)
         if not names:
             allowed = ", ".join(["input", *modules])
@@ -194,7 +198,10 @@ def _hook(model: nn.Module, name: str, see: Callable[[str, object], None]) -> Re
 
     if name == "input" and not hasattr(model, "input"):
         return plain_model(model).register_forward_pre_hook(see_input, with_kwargs=True)
-    return named_layers(model)[name].register_forward_hook(see_output)
+    module = named_layers(model)[name]
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(f"layer {name!r} is scripted: pass the network before torch.jit.script")
+    return module.register_forward_hook(see_output)
 
 # %% ../../nbs/api/10_activations/layers.ipynb #1e93b221
 def _copied(output: object) -> torch.Tensor:

@@ -19,7 +19,7 @@ from .growth import measure_forest
 from .growth import smoothness_growth as smoothness_growth
 from .measuring import measure_wavelets
 from .reading import ESTIMATORS
-from .samples import checked_samples
+from .samples import checked_samples, checked_seed, checked_weight
 from .unexplained import unexplained_fraction as unexplained_fraction
 from .unexplained import unexplained_variance as unexplained_variance
 from .verdicts import NOISE, SmoothnessIndex, tau_of
@@ -83,8 +83,14 @@ def _check_method(method: str, allowed: tuple, angle: dict, suffix: str = "") ->
 
 def _check_confidence(confidence: float) -> None:
     """ValueError for a confidence that is none."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence}")
+    if not isinstance(confidence, (int, float)) or not 0 < confidence < 1:
+        raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence!r}")
+
+
+def _check_cutoff(cutoff: bool) -> None:
+    """ValueError for what is neither True nor False."""
+    if not isinstance(cutoff, (bool, np.bool_)):
+        raise ValueError(f"expected cutoff as True (ask for noise) or False (believe), got {cutoff!r}")
 
 
 def smoothness_index(
@@ -104,6 +110,7 @@ def smoothness_index(
     """
     _check_method(method, METHODS, angle)
     _check_confidence(confidence)
+    _check_cutoff(cutoff)
     if method == "norms":
         return _fixed_index(wavelets, alpha)
     measured = "consensus" if method == "angle" else method
@@ -132,7 +139,9 @@ def smoothness_interval(
     X, y = checked_samples(X, y)
     _check_confidence(confidence)
     _check_method(method, INTERVAL_METHODS, {}, " for an interval")
-    seed = int(np.random.default_rng(random_state).integers(2**31))
+    _check_cutoff(options.get("cutoff", True))
+    sample_weight = checked_weight(sample_weight, len(X))
+    seed = checked_seed(random_state)
     return measure_forest(
         forest,
         X,

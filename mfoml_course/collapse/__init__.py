@@ -40,7 +40,7 @@ from mfoml_course.ncc import (
     merge_moments,
     nearest_class_center,
 )
-from ..ncc.moments import class_sums
+from ..ncc.moments import as_tensor, class_sums
 
 # %% ../../nbs/api/13_collapse.ipynb #a62aa3d7
 def _pack(moments: ClassMoments) -> torch.Tensor:  # (C, d + 2)
@@ -141,7 +141,7 @@ class NeuralCollapse(Sums):
         super().__init__(**kwargs)
         self.flatten = flatten
         axes, sizes = mean_axes(means)
-        means = torch.as_tensor(means).detach().to(axes).clone()
+        means = as_tensor(means, "means").detach().to(axes).clone()
         duality = means.new_tensor(float("nan")) if weight is None else self_duality_error(weight, means)
         self.register_buffer("axes", axes)
         self.register_buffer("sizes", sizes)

@@ -12,7 +12,7 @@ __all__ = ['ROUNDING', 'SAFE', 'centred_means', 'mean_axes', 'whitener', 'precis
 import torch
 
 from ..ncc import as_features, as_labels, check_known, check_means, class_means
-from ..ncc.moments import Values, class_sums
+from ..ncc.moments import Values, as_tensor, class_sums
 
 # %% ../../nbs/api/13_collapse/measures.ipynb #e16c5cb6
 ROUNDING = 1e-15  # of the largest mean: singular values below it are made by means far from the origin
@@ -22,7 +22,7 @@ def centred_means(
     means: Values,  # (C, d) class means, nan for absent classes
 ) -> torch.Tensor:  # (C present, d) float64; exactly 0 where all means are equal
     """Means of the classes present minus their plain, unweighted average mu_G."""
-    means = torch.as_tensor(means).detach()
+    means = as_tensor(means, "means").detach()
     if means.ndim != 2:
         raise ValueError(f"expected means of shape (n_classes, d), got {tuple(means.shape)}")
     means = as_features(means[~means.isnan().any(1)])
@@ -39,7 +39,7 @@ def mean_axes(
         return centred.T, centred.new_zeros(0)
     _, s, vh = torch.linalg.svd(centred, full_matrices=False)
     relative = s.max() * max(centred.shape) * torch.finfo(s.dtype).eps
-    rounding = torch.as_tensor(means).abs().nan_to_num().max() * ROUNDING
+    rounding = as_tensor(means, "means").abs().nan_to_num().max() * ROUNDING
     kept = s > torch.maximum(relative, rounding)
     return vh[kept].T, s[kept]
 
@@ -62,7 +62,7 @@ def precision(
     features: Values,  # of any type
 ) -> float:
     """Distance of neighbouring numbers near 1, in the type that the features have or came from."""
-    features = torch.as_tensor(features).detach()
+    features = as_tensor(features, "features").detach()
     if not features.is_floating_point():
         return torch.finfo(torch.float64).eps
     narrow = features.float()
@@ -77,7 +77,7 @@ def rounding_noise(
     eps: float,  # `precision` of the features
 ) -> torch.Tensor:  # scalar
     """The largest singular value that rounding of the features alone makes in their centred means."""
-    means = torch.as_tensor(means).to(scatter)
+    means = as_tensor(means, "means").to(scatter)
     means = means[~means.isnan().any(1)]
     n_samples, (n_classes, width) = torch.as_tensor(n_samples).to(scatter), means.shape
     spread = scatter.sum() / n_samples / width  # a coordinate's variance within the classes
@@ -230,7 +230,7 @@ def self_duality_error(
 ) -> torch.Tensor:  # scalar in [0, 2]; nan where either is zero
     """NC3: |W/|W|_F - M/|M|_F|_F with centred means M (Papyan et al. 2020, Fig. 5, squares it)."""
     weight = as_features(weight)
-    means = torch.as_tensor(means).detach()
+    means = as_tensor(means, "means").detach()
     if weight.shape != means.shape:
         shapes = f"{tuple(weight.shape)} and {tuple(means.shape)}"
         raise ValueError(f"expected weight and means of the same shape (n_classes, d), got {shapes}")

@@ -12,7 +12,7 @@ import numbers
 import numpy as np
 
 from ..growing import bin_features, grow_forest, leaves_of
-from ..trees.nodes import TreeNodes
+from ..trees.nodes import TreeNodes, check_single
 
 # %% ../../nbs/api/08_forest/binned.ipynb #b0c08d1d
 NAMED = {"sqrt": math.sqrt, "log2": math.log2}
@@ -102,7 +102,8 @@ def tree_leaves(
     forest,  # fitted
     X: np.ndarray,  # (n, n_features)
 ):  # (n,) for one tree after the other
-    """The leaf of every sample in each tree."""
+    """The leaf of every sample in each tree; ValueError for numbers that are too large for them."""
+    check_single(np.asarray(X))
     if forest.engine_ == "hist":
         yield from leaves_of(forest.nodes_, X)
     else:

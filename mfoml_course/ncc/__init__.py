@@ -32,6 +32,7 @@ from mfoml_course.ncc.moments import (
     Values,
     as_features,
     as_labels,
+    as_tensor,
     class_means,
     class_moments,
     merge_moments,
@@ -57,7 +58,9 @@ def check_means(
     features: torch.Tensor,  # (n_samples, d) checked
 ) -> torch.Tensor:  # (C, d) of the features' type and device
     """Class means that go with the features; ValueError for another width or number of axes."""
-    means = torch.as_tensor(means)
+    means = as_tensor(means, "means")
+    if means.isinf().any():
+        raise ValueError("means hold inf: has the training diverged?")
     if means.ndim != 2 or means.shape[1] != features.shape[1]:
         expected = f"(n_classes, {features.shape[1]}), the features' width"
         raise ValueError(f"expected means of shape {expected}, got {tuple(means.shape)}")

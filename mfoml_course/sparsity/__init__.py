@@ -10,8 +10,9 @@ import numpy as np
 
 from .modulus import local_errors
 from ..trees import forest_nodes
-from ..trees.nodes import TreeNodes
+from ..trees.nodes import TreeNodes, check_features
 from ..wavelets import label_array
+from ..wavelets.jumps import feature_names
 
 # %% ../../nbs/api/05_sparsity.ipynb #f9342019
 def _log_norms(
@@ -20,6 +21,9 @@ def _log_norms(
     """Logarithms of the non-zero norms."""
     if np.iscomplexobj(norms):
         raise ValueError("expected norms as real numbers, got complex ones")
+    if np.asarray(norms).dtype.kind not in "fiub":
+        given = type(norms).__name__
+        raise ValueError(f"expected norms as an array of numbers, as wavelet_norms gives it, got {given}")
     norms = np.asarray(norms, dtype=float)
     if norms.ndim != 1 or norms.size == 0:
         wanted = "norms of shape (n_wavelets,) with at least one wavelet"
@@ -31,11 +35,15 @@ def _log_norms(
     return np.log(norms[norms > 0])
 
 
-def _check_tau(tau: np.ndarray):
-    """ValueError for an exponent that is not a finite positive number."""
+def _as_tau(tau: float | np.ndarray) -> np.ndarray:
+    """Exponents as floats; ValueError for what is not a finite positive number."""
+    if np.asarray(tau).dtype.kind not in "fiu":
+        raise ValueError(f"expected tau as a number, or an array of them, got {tau!r}")
+    tau = np.asarray(tau, dtype=float)
     wrong = ~(np.isfinite(tau) & (tau > 0))
     if wrong.any():
         raise ValueError(f"expected tau finite and above 0, got {tau[wrong][0]}")
+    return tau
 
 
 def _check_trees(n_trees: int):
@@ -84,8 +92,7 @@ def _log_sparsity_and_entropy(
 ) -> tuple[np.ndarray | float, np.ndarray | float]:  # shape of tau, each
     """log N_tau and log H(w); both -inf if all norms are zero."""
     log_norms = _log_norms(norms)
-    tau = np.asarray(tau, dtype=float)
-    _check_tau(tau)
+    tau = _as_tau(tau)
     _check_trees(n_trees)
     if log_norms.size == 0:
         nothing = np.full(tau.shape, -np.inf)[()]
@@ -149,14 +156,19 @@ def _nodes_of(
     return forest_nodes(forest)
 
 
+def _is_number(value) -> bool:
+    """Whether a parameter is a real number."""
+    return isinstance(value, (int, float, np.number))
+
+
 def _check_smoothness(alpha: float, order: int, p: float):
     """ValueError for parameters that define no Besov seminorm."""
     if order not in (1, 2):
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")
-    if not 0 < alpha < order:
+    if not _is_number(alpha) or not 0 < alpha < order:
         given = f"expected 0 < alpha < order = {order}, got alpha = {alpha!r}"
         raise ValueError(f"{given}: the modulus of order r sees no smoothness above r")
-    if not p > 0:
+    if not _is_number(p) or not p > 0:
         raise ValueError(f"expected p above 0, got {p!r}")
 
 
@@ -179,6 +191,7 @@ def besov_seminorm(
     _check_smoothness(alpha, order, p)
     tau = 1 / (alpha + 1 / p)
     trees = _nodes_of(forest_or_nodes)
+    X = check_features(X, trees[0].n_features, feature_names(forest_or_nodes))
     y = label_array(forest_or_nodes, y, len(X))
     terms = [nodes.measure ** (1 / p) * local_errors(nodes, X, y, order=order, tau=tau) for nodes in trees]
     return sparsity(np.concatenate(terms), tau, n_trees=len(trees))

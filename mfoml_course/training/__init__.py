@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from ..activations import choose_layers
 from ..activations import layer_outputs
 from ..activations import model_device
+from ..activations.logits import Which
 from ..records import hold
 from ..records import read_lines
 from .checkpoints import RECORDS_FILE
@@ -106,6 +108,7 @@ def train(
     precision: str | None = None,  # of the forward: "bfloat16" or "float16"; None: as the model is
     clip_norm: float | None = None,  # the gradient's largest length; None: as it is
     accumulate: int = 1,  # batches a step; their gradient is the mean over all their samples
+    logits: Which = None,  # which part of the output they are: position, name, function; None: the only table
     progress: bool | None = None,  # a bar; None: on terminals only
 ) -> pd.DataFrame:  # epoch, train_loss, train_accuracy, test_loss, test_accuracy, terminal, lr, seconds
     """One record an epoch of a training that survives.
@@ -114,11 +117,12 @@ def train(
     plan; FloatingPointError for a loss that is not finite.
     """
     loss = nn.CrossEntropyLoss() if loss is None else loss
-    step = Step(precision, clip_norm, accumulate)
+    step = Step(precision, clip_norm, accumulate, logits)
     scaler = step.scaler(model_device(model))
-    loaders, out = (train_loader, test_loader), None if out is None else Path(out)
+    loaders, out = (train_loader, test_loader), _run_folder(out, save_epochs)
     run = Run(model, optimizer, scheduler, scaler, loaders, out)
     _check_run(run, epochs)
+    _check_loss(loss)
     run.plan = {} if out is None else run_plan(run, loss, vars(step))
     names = choose_layers(model, loss.layers) if hasattr(loss, "layers") else []
     try:
@@ -137,20 +141,53 @@ def train(
     return pd.DataFrame(run.records)
 
 # %% ../../nbs/api/15_training.ipynb #90ffc058
+def _check_optimizer(run: Run) -> None:
+    """ValueError for an optimizer that would leave the model as it is, or a schedule of another one."""
+    own = {id(p) for p in run.model.parameters()}
+    held = [p for group in run.optimizer.param_groups for p in group["params"]]
+    foreign = sum(id(p) not in own for p in held)
+    if foreign:
+        which = "none of them" if foreign == len(held) else f"{foreign} tensors of another model"
+        remedy = "make it after the last layer was replaced"
+        raise ValueError(
+            f"expected an optimizer of this model's parameters, got one that holds {which}: {remedy}"
+        )
+    if not any(p.requires_grad for p in held):
+        raise ValueError("expected a weight to train, got an optimizer whose weights are all frozen")
+    if getattr(run.scheduler, "optimizer", run.optimizer) is not run.optimizer:
+        raise ValueError("expected a scheduler of this optimizer, got one that moves another's learning rate")
+
+
+def _check_loss(loss: Callable) -> None:
+    """ValueError for a loss that is no mean over samples."""
+    if not callable(loss):
+        raise ValueError(f"expected loss as a function of logits and labels, got {loss!r}")
+    reduction = getattr(loss, "reduction", "mean")
+    if reduction != "mean":
+        raise ValueError(f"expected a loss that is a mean over samples, got reduction={reduction!r}")
+
+
+def _run_folder(out: str | Path | None, save_epochs: bool | Collection[int]) -> Path | None:
+    """The run's folder; ValueError for a name that is empty, or none where weights are to be kept."""
+    if out is None and save_epochs:
+        raise ValueError(f"save_epochs={save_epochs!r} needs a folder to keep weights in: out=")
+    if out is not None and not str(out):
+        raise ValueError("expected out as a folder's name, got an empty one")
+    return None if out is None else Path(out)
+
+
 def _check_run(run: Run, epochs: int) -> None:
     """ValueError for a run that would do nothing, or could not go on as it was."""
-    if isinstance(epochs, bool) or epochs != int(epochs) or epochs < 1:
+    if isinstance(epochs, bool) or not isinstance(epochs, Number) or epochs % 1 or epochs < 1:
         raise ValueError(f"expected epochs as a whole number of at least 1, got {epochs!r}")
-    own = {id(p) for p in run.model.parameters()}
-    if not any(id(p) in own for group in run.optimizer.param_groups for p in group["params"]):
-        raise ValueError("expected an optimizer of this model's parameters, got one that holds none of them")
+    _check_optimizer(run)
     if run.out is not None and getattr(run.loaders[0], "persistent_workers", False):
         raise ValueError(
             "a loader with persistent_workers=True keeps random numbers where a kill loses them, "
             "so the run could not go on as it was: build it with persistent_workers=False"
         )
 
-
+# %% ../../nbs/api/15_training.ipynb #8e46e717
 @contextmanager
 def _begun(run: Run, save_epochs: bool | Collection[int]) -> Iterator[None]:
     """The run taken up where it has a folder, which is held by this process."""

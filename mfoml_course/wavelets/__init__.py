@@ -9,7 +9,7 @@ __all__ = ['truncated_values', 'values_at_leaves', 'm_term_sum', 'root_terms', '
 # %% ../../nbs/api/03_wavelets.ipynb #a994a735
 import numpy as np
 
-from ..trees import forest_nodes, is_vote
+from ..trees import boosted_by, forest_nodes, is_vote
 from ..trees.nodes import TreeNodes, apply, check_features, sum_from_root
 from .affine import AffineTerms, label_array, tree_bags
 from .curves import error_curve
@@ -22,6 +22,7 @@ from mfoml_course.wavelets.jumps import (
     rank_wavelets,
     wavelet_norms,
 )
+from .links import label_link, linked_curve
 
 _all_ = [
     "AffineTerms",
@@ -132,16 +133,12 @@ def _targets(wavelets: Wavelets, forest, y, n_samples: int) -> np.ndarray:
     """Labels as the raw prediction's coordinates, (n_samples, n_outputs), or a ValueError."""
     if not n_samples:
         raise ValueError("expected at least one sample, got X with none")
-    if hasattr(forest, "predict_proba") and not is_vote(forest) and np.ndim(y) == 1:
-        given = f"a boosted classifier's raw prediction is log-odds, which no label is near: {_REMEDY}"
-        raise ValueError(f"expected a model whose prediction is compared with labels; {given}")
     Y = label_array(forest, y, n_samples)
-    if Y.shape[1] != wavelets.root_mean.shape[1]:
-        raise ValueError(f"expected y with {wavelets.root_mean.shape[1]} outputs, got {Y.shape[1]}")
+    votes = hasattr(forest, "predict_proba") and np.ndim(y) == 1
+    n_outputs = len(forest.classes_) - 1 if votes else wavelets.root_mean.shape[1]
+    if Y.shape[1] != n_outputs:
+        raise ValueError(f"expected y with {n_outputs} outputs, got {Y.shape[1]}")
     return Y
-
-
-_REMEDY = "take m_term_sum and the log-loss, or give y as log-odds in columns"
 
 
 def _mean_one(sample_weight: np.ndarray | None, n_samples: int) -> np.ndarray:
@@ -162,12 +159,21 @@ def m_term_curve(
     *,
     sample_weight: np.ndarray | None = None,  # (n_samples,) non-negative; default: all alike
 ) -> np.ndarray:  # (n_wavelets + 1,) entry M: the error with the M wavelets of largest norm
-    """Mean over the samples of the squared error, summed over coordinates, for every M at once."""
+    """Mean over the samples of the squared error, summed over coordinates, for every M at once.
+
+    A boosted model's sum goes through its link first: a classifier's probabilities are compared with
+    its labels in the simplex.
+    """
     nodes = _own_nodes(wavelets, forest)
     X = check_features(X, wavelets.n_features, wavelets.feature_names)
     Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
     weighted = wavelets.tree_weight[wavelets.tree][:, None, None] * wavelets.polynomials
-    root = np.sqrt(_mean_one(sample_weight, len(X)))  # the error is quadratic
+    order, weight = rank_wavelets(wavelets), _mean_one(sample_weight, len(X))
+    library = boosted_by(forest)
+    if library and not (hasattr(forest, "predict_proba") and np.ndim(y) == 2):  # columns are log-odds
+        given = dict(start=roots[0], link=label_link(forest, library, nodes), weight=weight)
+        return linked_curve(nodes, order, weighted[:, 0], X, Y, **given)
+    root = np.sqrt(weight)  # the error is quadratic
     given = dict(factor=root, basis=wavelets.basis(X))
-    return error_curve(nodes, rank_wavelets(wavelets), weighted, X, (Y - roots) * root[:, None], **given)
+    return error_curve(nodes, order, weighted, X, (Y - roots) * root[:, None], **given)

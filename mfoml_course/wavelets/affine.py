@@ -51,6 +51,8 @@ def label_array(
     n_samples: int,  # rows of X
 ) -> np.ndarray:  # (n_samples, n_outputs) floats
     """Labels as the forest sees them: classes become vertices of the simplex."""
+    if y is None:
+        raise ValueError(f"expected one label a sample, got y = None for {n_samples} samples")
     y = np.asarray(y)
     if len(y) != n_samples:
         raise ValueError(f"expected X and y of the same length, got {n_samples} and {len(y)}")

@@ -231,7 +231,7 @@ def wavelet_norms(
 ) -> np.ndarray:  # (n_wavelets,)
     """||psi||_p of every wavelet: the jump's length times measure^(1/p)."""
     check_wavelets(wavelets)
-    if not p > 0:
+    if not (isinstance(p, (int, float, np.number)) and p > 0):
         raise ValueError(f"expected p > 0, got {p!r}")
     if wavelets.order == 2:
         if p != 2:
