@@ -17,7 +17,6 @@ from mfoml_course.course import read_requirements
 ROOT = Path(__file__).resolve().parent.parent
 # Never imported by us, and needed: what each is there for.
 NOT_IMPORTED = {
-    "hypothesis": "the tests that test_cli.py writes for `mfoml test` to run import it",
     "pydata-sphinx-theme": "a theme that Sphinx loads by name",
     "sphinx-copybutton": "an extension that Sphinx loads by name",
     "sphinx-mathjax-offline": "an extension that Sphinx loads by name",

@@ -25,6 +25,7 @@ EXPERIMENTS = (
     Experiment("collapse", "collapse_runs", "run_collapse", "09_neural_collapse"),
     Experiment("glue", "glue_runs", "run_glue", "12_language"),
     Experiment("bench core", "timing", "bench_core", ""),
+    Experiment("bench scale", "growth", "bench_growth", ""),
     Experiment("bench smoothness", "conditions", "run_conditions", "05_smoothness"),
     Experiment("bench calibration", "calibration", "run_calibration", "05_smoothness"),
     Experiment("bench encoders", "encoders", "compare_encoders", "13_pictures"),

@@ -131,7 +131,7 @@ def check_features(
     if X.dtype.kind != "f":
         X = X.astype(float)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = X.sum(dtype=float)  # finite only where all numbers are
+        total = X.sum(dtype=np.promote_types(X.dtype, np.float32))  # finite only where all numbers are
     if not np.isfinite(total) and not np.isfinite(X).all():
         raise ValueError("X holds NaN or infinite values: drop or impute them first")
     return X

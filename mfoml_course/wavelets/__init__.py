@@ -10,10 +10,10 @@ __all__ = ['truncated_values', 'values_at_leaves', 'm_term_sum', 'root_terms', '
 import numpy as np
 
 from ..trees import boosted_by, forest_nodes, is_vote
-from ..trees.nodes import TreeNodes, apply, check_features, sum_from_root
+from ..trees.nodes import TreeNodes, check_features, sum_from_root
 from .affine import AffineTerms, label_array, tree_bags
 from .curves import error_curve
-from .honest import HonestTerms
+from .honest import HonestTerms, row_leaves
 from mfoml_course.wavelets.jumps import (
     Wavelets,
     check_wavelets,
@@ -90,13 +90,14 @@ def _truncated_prediction(
     wavelets: Wavelets,
     nodes: list[TreeNodes],  # the trees that they came from
     values: list[np.ndarray],  # of `truncated_values`
+    leaves: list[np.ndarray],  # (n_samples,) a tree
     X: np.ndarray,  # (n_samples, n_features)
 ) -> np.ndarray:  # (n_samples, n_outputs)
     """Offset plus the weighted sum of the trees' values at the samples' leaves."""
     basis = wavelets.basis(X)
     total = np.tile(wavelets.offset.astype(float), (len(X), 1))
-    for t, value in zip(nodes, values):
-        total += t.weight * values_at_leaves(value, apply(t, X), basis)
+    for t, value, leaf in zip(nodes, values, leaves):
+        total += t.weight * values_at_leaves(value, leaf, basis)
     return total
 
 # %% ../../nbs/api/03_wavelets.ipynb #07661ab0
@@ -110,7 +111,8 @@ def m_term_sum(
     """The M-term approximation: root means plus the n_terms wavelets of largest norm in the whole forest."""
     nodes = _own_nodes(wavelets, forest)
     X = check_features(X, wavelets.n_features, wavelets.feature_names)
-    Y_hat = _truncated_prediction(wavelets, nodes, truncated_values(wavelets, nodes, n_terms), X)
+    values, leaves = truncated_values(wavelets, nodes, n_terms), row_leaves(forest, nodes, X)
+    Y_hat = _truncated_prediction(wavelets, nodes, values, leaves, X)
     return Y_hat.ravel() if _predicts_numbers(forest, wavelets) else Y_hat
 
 
@@ -175,5 +177,5 @@ def m_term_curve(
         given = dict(start=roots[0], link=label_link(forest, library, nodes), weight=weight)
         return linked_curve(nodes, order, weighted[:, 0], X, Y, **given)
     root = np.sqrt(weight)  # the error is quadratic
-    given = dict(factor=root, basis=wavelets.basis(X))
+    given = dict(factor=root, basis=wavelets.basis(X), leaves=row_leaves(forest, nodes, X))
     return error_curve(nodes, order, weighted, X, (Y - roots) * root[:, None], **given)

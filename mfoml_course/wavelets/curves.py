@@ -81,11 +81,12 @@ def error_curve(
     factor: np.ndarray | None = None,  # (n_samples,) multiplies every wavelet at a sample; default 1
     takes_part: np.ndarray | None = None,  # (n_samples, n_trees) False: the tree is left out for the sample
     basis: np.ndarray | None = None,  # (n_samples, n_basis) for polynomials
+    leaves: list[np.ndarray] | None = None,  # (n_samples,) a tree, where they are known
     block: int = 2**16,  # numbers in a block of work
 ) -> np.ndarray:  # (n_wavelets + 1,) entry M: the error with the first M wavelets
     """Mean over the samples of the squared error, summed over outputs, for every M."""
     paths = _forest_paths(nodes, order)
-    leaves = [apply(t, X) for t in nodes]
+    leaves = [apply(t, X) for t in nodes] if leaves is None else leaves
     sorted_terms = np.concatenate([terms[order], np.zeros((1, *terms.shape[1:]))])
     if factor is None:
         factor = np.ones(len(X))

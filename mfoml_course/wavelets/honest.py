@@ -209,7 +209,9 @@ def row_leaves(
     X: np.ndarray,  # (n_samples, n_features)
 ) -> list[np.ndarray]:  # (n_samples,) a tree
     """The leaf of every row; forests of ours walk by themselves, and faster."""
-    return list(forest.apply(X).T) if hasattr(forest, "nodes_") else [apply(t, X) for t in nodes]
+    if hasattr(forest, "nodes_") and hasattr(forest, "apply"):
+        return list(forest.apply(X).T)
+    return [apply(t, X) for t in nodes]
 
 
 def honest_terms(
