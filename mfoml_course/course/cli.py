@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from .assignments import command_exercises
 from .benches import command_bench
 from .commands import command_collapse
 from .commands import command_glue
@@ -59,6 +60,7 @@ def main() -> None:
       mfoml test                              test every notebook
       mfoml doctor                            check the environment
       mfoml train mnist1d-conv                train a network of the lecture
+      mfoml exercises --out my-exercises      lay notebooks of exercises in a folder
     """
 
 # %% ../../nbs/api/40_course/cli.ipynb #1aaee6ae
@@ -254,7 +256,7 @@ def doctor(image: bool) -> None:
 # %% ../../nbs/api/40_course/cli.ipynb #24646887
 EXPERIMENTS = (command_train, command_probe, command_collapse, command_glue, command_bench)
 
-for command in (*EXPERIMENTS, command_new_project, command_start):
+for command in (*EXPERIMENTS, command_exercises, command_new_project, command_start):
     main.add_command(command)
 
 # %% ../../nbs/api/40_course/cli.ipynb #c0ffee02
