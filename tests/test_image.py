@@ -96,6 +96,16 @@ def test_systemd_accepts_the_units(machine, tmp_path):
     assert code and "/no/such/" in words
 
 
+@needs_linux
+def test_shellcheck_is_content_with_the_scripts(root, machine):
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not here")
+    scripts = [root / ".github/image/provision.sh", root / ".ci/run", root / ".binder/postBuild"]
+    scripts += [machine / "usr/local/bin/mfoml-lab", machine / "usr/local/bin/mfoml-idle"]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_machine_files_are_made_from_settings(root):
     for name, text in machine_files(root).items():
         assert (root / name).read_text(encoding="utf-8") == text, "run: mfoml docs --readme"
@@ -112,4 +122,7 @@ def test_templates_call_the_one_script(root):
 
 def test_nobody_asks_for_all_processors(root):
     texts = [*(root / "nbs").rglob("*.ipynb"), *(root / "mfoml_course").rglob("*.py")]
-    assert texts and not [path.name for path in texts if "n_jobs=-1" in path.read_text(encoding="utf-8")]
+    texts += [*(root / "mfoml_course" / "data").rglob("*.j2"), *(root / ".github" / "image").iterdir()]
+    assert len(texts) > 100 and not [
+        path.name for path in texts if "n_jobs=-1" in path.read_text(encoding="utf-8")
+    ]

@@ -3,8 +3,8 @@
 # It listens on loopback; a web server with a certificate stands before it.
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 c.JupyterHub.spawner_class = "systemdspawner.SystemdSpawner"
-c.SystemdSpawner.mem_limit = "2G"  # a workshop notebook takes up to about 1 GB
-c.SystemdSpawner.cpu_limit = 2.0
+c.Spawner.mem_limit = "2G"  # a workshop notebook takes up to about 1 GB
+c.Spawner.cpu_limit = 2.0
 c.SystemdSpawner.isolate_tmp = True
 c.SystemdSpawner.readonly_paths = ["/srv/mfoml/data"]
 c.Spawner.default_url = "/lab"

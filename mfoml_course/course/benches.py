@@ -18,7 +18,10 @@ from .terminal import told
 # %% ../../nbs/api/40_course/benches.ipynb #7d671338
 @click.group("bench")
 def command_bench() -> None:
-    """Measure the library: its speed, and its estimates against the truth."""
+    """Measure the library: its speed, and its estimates against the truth.
+
+    Everything runs on the processor, encoders too: forests grow there, and records can be compared.
+    """
 
 
 def _keep(out: Path | None, command: str, rows: list[dict] | Any, quick: bool) -> None:

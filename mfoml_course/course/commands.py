@@ -6,18 +6,23 @@
 __all__ = ['SHOWN_COLUMNS', 'command_train', 'command_probe', 'command_collapse', 'command_glue', 'glue_run_name']
 
 # %% ../../nbs/api/40_course/commands.ipynb #78283036
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .terminal import SEED
 from .terminal import Numbers
 from .terminal import Words
 from .terminal import budget_option
+from .terminal import device_option
 from .terminal import out_option
-from .terminal import show_record
+from .terminal import said_device
+from .terminal import seed_option
+from .terminal import show_gain
 from .terminal import show_table
+from .terminal import show_timed
 from .terminal import told
 
 # %% ../../nbs/api/40_course/commands.ipynb #ea894c84
@@ -30,14 +35,8 @@ from .terminal import told
 )
 @click.option("--save-epochs", is_flag=True, help="Keep the weights of every epoch, for mfoml probe.")
 @budget_option("laptop")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=SEED,
-    help="Of the first weights and the order of the samples.",
-)
-@click.option("--device", help="As torch names it: cpu, cuda, cuda:1.  [default: a GPU where there is one]")
+@seed_option("Of the first weights and the order of the samples.")
+@device_option()
 @click.option("--download", is_flag=True, help="Fetch a picture set that is not there yet.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/PRESET]")
 def command_train(preset: str | None, listed: bool, budget: str, out: Path | None, **options: Any) -> None:
@@ -47,15 +46,18 @@ def command_train(preset: str | None, listed: bool, budget: str, out: Path | Non
     from mfoml_course.experiments.train_runs import list_presets, train_preset
     from mfoml_course.training import interpolation_threshold
 
+    started, spent = time.perf_counter(), []
     with told():
         if listed:
             return show_table(list_presets(budget))
         out = out or Path("runs") / preset
-        callbacks = [lambda run: show_record(run.record)]
-        records = train_preset(preset, budget=budget, out=out, progress=False, callbacks=callbacks, **options)
+        options["device"] = said_device(options["device"])
+        options["callbacks"] = [lambda run: show_timed(spent, run.record)]
+        records = train_preset(preset, budget=budget, out=out, progress=False, **options)
     threshold = interpolation_threshold(records)
     reached = "not reached" if threshold is None else f"epoch {threshold}"
     click.echo(f"\nrun folder: {out}\ninterpolation threshold: {reached}")
+    show_gain(options["device"], sum(spent), started)
 
 # %% ../../nbs/api/40_course/commands.ipynb #191d3188
 @click.command("probe", epilog="Example: mfoml probe runs/mnist1d-conv --epochs 1,40,85")
@@ -90,15 +92,25 @@ def command_train(preset: str | None, listed: bool, budget: str, out: Path | Non
     "--trees", "n_trees", default=5, show_default=True, type=click.IntRange(1), help="Trees a layer."
 )
 @click.option("--interval/--no-interval", default=True, show_default=True, help="Low and high by refitting.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the samples and the forest.")
+@seed_option("Of the samples and the forest.")
+@device_option()
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the tables.  [default: RUN/probe]")
-def command_probe(run: Path, out: Path | None, **options: Any) -> None:
+def command_probe(run: Path, out: Path | None, device: str | None, **options: Any) -> None:
     """Measure the smoothness of the labels over every layer of a run."""
     from mfoml_course.experiments.probe_runs import probe_run
 
+    started, lines = time.perf_counter(), []
+
+    def said(line: str) -> None:
+        lines.append(line)
+        click.echo(line)
+
     with told():
-        probe_run(run, out=out, report=click.echo, **options)
+        device = said_device(device)
+        table = probe_run(run, out=out, device=device, report=said, **options)
     click.echo(f"\ntables: {out or run / 'probe'}")
+    if len(lines) == len(table):  # else some forests grew in an earlier call
+        show_gain(device, time.perf_counter() - started - table["seconds"].sum(), started)
 
 # %% ../../nbs/api/40_course/commands.ipynb #f95400ec
 @click.command("collapse", epilog="Example: mfoml collapse mnist-resnet18 --svsl-weight 1e-5 --gamma 4")
@@ -120,8 +132,9 @@ def command_probe(run: Path, out: Path | None, **options: Any) -> None:
 )
 @budget_option("smoke")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many seeds.")
+@device_option("cpu; with --budget gpu a GPU, which then must be there")
 @out_option("mfoml-collapse", "Folder for the runs.")
-def command_collapse(preset: str | None, listed: bool, seeds: int, out: Path, **options: Any) -> None:
+def command_collapse(preset: str | None, listed: bool, device: str | None, out: Path, **options: Any) -> None:
     """Train through neural collapse and print the lecture's table."""
     if not listed and preset is None:
         raise click.UsageError("name a preset; mfoml collapse --list names them")
@@ -132,13 +145,17 @@ def command_collapse(preset: str | None, listed: bool, seeds: int, out: Path, **
     if listed:
         return click.echo("\n".join(COLLAPSE_PRESETS))
 
+    started, spent = time.perf_counter(), []
+
     def told_epoch(seed: int, record: dict[str, Any]) -> None:
-        show_record(record, f"seed {seed}  ")
+        show_timed(spent, record, f"seed {seed}  ")
 
     with told():
-        runs = run_collapse(preset, seeds=seeds, out=out, report=told_epoch, **options)
+        device = device and said_device(device)
+        runs = run_collapse(preset, out=out, device=device, report=told_epoch, **options)
     click.echo(f"\ndata: {runs['data'].iloc[0]}, runs in {out}\n")
     show_table(summary_table(runs))
+    show_gain(device or ("cuda" if options["budget"] == "gpu" else "cpu"), sum(spent), started)
 
 # %% ../../nbs/api/40_course/commands.ipynb #718154d0
 @click.command("glue", epilog="Example: mfoml glue --task cola --epochs 3 --svsl-weight 1e-3 --first-layer 4")
@@ -164,34 +181,40 @@ def command_collapse(preset: str | None, listed: bool, seeds: int, out: Path, **
 )
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.  [default: the budget's]")
 @click.option("--max-length", type=click.IntRange(2), help="Tokens of a text.  [default: the budget's]")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=SEED,
-    help="Of the head and the order of the texts.",
-)
+@seed_option("Of the head and the order of the texts.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Folder with GLUE's files.  [default: the data folder]"
 )
+@device_option()
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/glue-TASK-MODEL-seedS]"
 )
 def command_glue(
-    listed: bool, budget: str, use_norms: bool, data: Path | None, out: Path | None, **options: Any
+    listed: bool,
+    budget: str,
+    use_norms: bool,
+    data: Path | None,
+    device: str | None,
+    out: Path | None,
+    **options: Any,
 ) -> None:
     """Fine-tune a transformer on a task of GLUE and measure its layers."""
     if listed:
         return click.echo(_listed_tasks())
     from mfoml_course.experiments.glue_runs import glue_settings, run_glue
 
+    started, spent = time.perf_counter(), []
     with told():
+        device = said_device(device)
         settings = glue_settings(budget, use_norms=use_norms or None, **options)
         out = out or Path("runs") / glue_run_name(settings)
-        run = run_glue(settings, folder=data, out=out, report=show_record, progress=False)
+        run = run_glue(
+            settings, folder=data, out=out, device=device, report=partial(show_timed, spent), progress=False
+        )
     click.echo(f"\nrun folder: {out}\n")
     if len(run.layers):
         show_table(run.layers[[name for name in SHOWN_COLUMNS if name in run.layers]].round(3))
+    show_gain(device, sum(spent), started)
 
 # %% ../../nbs/api/40_course/commands.ipynb #dde84281
 SHOWN_COLUMNS = ("epoch", "layer", "alpha", "low", "high", "saturated", "mismatch_train", "mismatch_dev")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LECTURE_PACKAGES', 'AGAIN', 'KERNEL', 'UNITS', 'check_lecture_packages', 'check_image_kernel', 'check_image_units',
            'check_image_data', 'check_image_users', 'check_image', 'machine_files', 'write_machine_files',
-           'notebook_links']
+           'notebook_links', 'install_line']
 
 # %% ../../nbs/api/40_course/image.ipynb #9d18dfd6
 import json
@@ -163,3 +163,8 @@ def notebook_links(
         pulled = urlencode({"repo": url, "branch": "main", "urlpath": f"lab/tree/{course}/{notebook}"})
         links["hub"] = f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{pulled}"
     return links
+
+
+def install_line() -> str:
+    """The line by which a notebook installs the course where a hosted kernel lacks it."""
+    return f'%pip install "mfoml_course[course] @ git+{repository()}"'

@@ -17,6 +17,8 @@ from typing import Any
 import mfoml_course
 from .folders import check_replaceable
 from .folders import replace_files
+from .image import install_line
+from .image import notebook_links
 from .sources import Sources
 
 # %% ../../nbs/api/40_course/renderer.ipynb #ed7c87c8
@@ -146,6 +148,9 @@ def _connect(app: Any, sources: Sources, progress: Callable[[str], None]) -> Non
         progress(f"write {page}")
         context["notebook_download"] = context["pathto"](f"notebooks/{page}.ipynb", 1)
         context["notebook_edit"] = f"{sources.edit}{page}.ipynb" if sources.edit else ""
+        if sources.edit and page.startswith("workshop/"):
+            context["notebook_launch"] = notebook_links(f"nbs/{page}.ipynb")
+            context["notebook_install"] = install_line()
         urls = _entry_urls(app.env.domaindata["py"]["objects"], sources.names, context["pathto"])
         context["body"] = fold_lines(link_calls(context["body"], urls))
 

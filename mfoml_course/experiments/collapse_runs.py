@@ -209,12 +209,13 @@ def run_collapse(
     seeds: int | Iterable[int] = 1,  # int: seeds 0..seeds-1, or an iterable of seeds
     out: str | Path | None = None,  # folder for runs, taken up where they stopped; None: nothing is written
     report: Callable | None = None,  # function of (seed, record), called every epoch
+    device: str | None = None,  # None: the processor, in the budget "gpu" a GPU, which then must be there
     **changes,  # other fields of CollapseSettings
 ) -> pd.DataFrame:  # one row a seed and epoch
     """A collapse experiment over seeds; killed and called again it goes on where it was."""
     settings = collapse_settings(preset, svsl_weight=svsl_weight, gamma=gamma, budget=budget, **changes)
     chosen = chosen_seeds(seeds)
-    device = chosen_device("cuda" if budget == "gpu" else "cpu")
+    device = _device_of(budget) if device is None else chosen_device(device)
     data = collapse_data(settings)
     place = None if out is None else Path(out) / run_name(settings, budget)
     runs = []
@@ -224,6 +225,18 @@ def run_collapse(
             said = None if report is None else partial(report, seed)
             runs.append(run_seed(settings, seed, data=data, out=of_seed, report=said, device=device))
     return pd.concat(runs, ignore_index=True)
+
+
+def _device_of(budget: str) -> str:
+    """Where a budget computes; ValueError for the budget "gpu" without one."""
+    if budget != "gpu":
+        return "cpu"
+    if chosen_device() == "cpu":
+        raise ValueError(
+            "budget 'gpu' takes days without a GPU, and torch sees none here: choose budget 'laptop' or "
+            "'smoke', or say device='cpu' if you have the days"
+        )
+    return chosen_device()
 
 
 def run_name(

@@ -15,6 +15,7 @@ import pandas as pd
 from torch.utils.data import DataLoader
 from torch.utils.data import TensorDataset
 
+from .settings import chosen_device
 from .settings import preset
 from .train_runs import load_run
 from .train_runs import run_epochs
@@ -36,6 +37,7 @@ def probe_run(
     max_features: int | None = 1000,  # larger layers are projected to this many features
     interval: bool = True,  # check that a forest's samples are its own
     seed: int = 0,  # of subsample, projection and forest
+    device: str | None = "cpu",  # of the pass over the samples; None: a GPU where there is one
     root: str | Path | None = None,  # folder of the picture sets
     out: str | Path | None = None,  # folder of the tables; None: run_folder/probe
     report: Callable[[str], None] | None = None,  # called with one line of text a layer
@@ -46,12 +48,12 @@ def probe_run(
     options |= dict(n_trees=n_trees, max_depth=max_depth, max_features=max_features, random_state=seed)
     place = Path(run_folder) / "probe" if out is None else Path(out)
     look = f"{mode}{_unusual({**options, 'n_samples': n_samples})}"
-    tables = []
+    device, tables = chosen_device(device), []
     for epoch in _chosen_epochs(run_folder, epochs):
         label = "last" if epoch is None else f"epoch_{epoch:04d}"
         options["out"] = place / f"{look}_{label}"
         options["report"] = None if report is None else partial(_tell, report, label)
-        table = _probed(run_folder, epoch, root, n_samples, SparsityProbe(layers, **options))
+        table = _probed(run_folder, epoch, root, n_samples, device, SparsityProbe(layers, **options))
         table.insert(0, "epoch", label if epoch is None else epoch)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -82,10 +84,13 @@ def _probed(
     epoch: int | None,
     root: str | Path | None,
     n_samples: int | None,
+    device: str,
     probe: SparsityProbe,
 ) -> pd.DataFrame:
     """The rows of one epoch of a run."""
     model, _, (x, y, _, _) = load_run(folder, epoch=epoch, root=root)
+    if device != "cpu":
+        model.to(device)
     probe.subsample = None if n_samples is None else min(n_samples, len(y))
     return probe.fit(model, DataLoader(TensorDataset(x, y), batch_size=500)).smoothness_
 

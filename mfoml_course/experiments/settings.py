@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['Amount', 'Rate', 'Weight', 'Seed', 'Names', 'Epochs', 'Shares', 'BUDGET_NAMES', 'FEW_PICTURES', 'SOME_PICTURES',
-           'DIGITS', 'N_DIGITS_TRAIN', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'RELEASED', 'PRESETS', 'Settings',
-           'in_budget', 'chosen_from', 'without_none', 'chosen_device', 'chosen_seeds', 'run_folder', 'Preset',
-           'preset']
+           'DIGITS', 'N_DIGITS_TRAIN', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'INSTEAD', 'RELEASED', 'PRESETS',
+           'Settings', 'in_budget', 'chosen_from', 'without_none', 'chosen_device', 'chosen_seeds', 'run_folder',
+           'Preset', 'preset']
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #45e5cf71
+import re
+import warnings
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -145,16 +147,15 @@ def without_none(
 def chosen_device(
     device: str | None = None,  # "cpu", "cuda", ...; None: a GPU where there is one
 ) -> str:
-    """The device to compute on; raises ValueError where there is none of that name."""
+    """The device to compute on, "cpu" with a warning where no GPU is; ValueError for none of that name."""
     import torch
 
+    there = torch.cuda.is_available()
     if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if str(device).startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device {device!r} was asked for, but torch sees no GPU here: use device 'cpu', "
-            "or budget 'laptop' or 'smoke'"
-        )
+        return "cuda" if there else "cpu"
+    if re.fullmatch(r"cuda(:\d+)?", str(device)) and not there:
+        warnings.warn(f"device {device!r} was asked for, but torch sees no GPU here: {INSTEAD}", stacklevel=2)
+        return "cpu"
     try:
         torch.zeros(1, device=device).item()
     except Exception as error:  # torch has a class of error for each way not to have a device
@@ -162,6 +163,9 @@ def chosen_device(
             f"nothing can be computed on device {device!r}: use 'cpu', 'cuda' or 'cuda:1'"
         ) from error
     return str(device)
+
+
+INSTEAD = "the processor computes instead (stop it and choose budget 'smoke' if that takes too long)"
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #14ffb983
 def chosen_seeds(
