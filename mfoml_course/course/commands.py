@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from .terminal import Frozen
 from .terminal import Numbers
 from .terminal import Words
 from .terminal import budget_option
@@ -176,8 +177,8 @@ def command_collapse(preset: str | None, listed: bool, device: str | None, out: 
 @click.option(
     "--freeze",
     "n_frozen",
-    type=click.IntRange(0),
-    help="Blocks frozen besides the embeddings.  [default: the budget's]",
+    type=Frozen(),
+    help="Blocks frozen besides the embeddings, or none: nothing is.  [default: the budget's]",
 )
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.  [default: the budget's]")
 @click.option("--max-length", type=click.IntRange(2), help="Tokens of a text.  [default: the budget's]")
@@ -212,6 +213,8 @@ def command_glue(
             settings, folder=data, out=out, device=device, report=partial(show_timed, spent), progress=False
         )
     click.echo(f"\nrun folder: {out}\n")
+    if not settings.n_probe:
+        click.echo(f"layers: not measured, {settings.task} is scored by a number")
     if len(run.layers):
         show_table(run.layers[[name for name in SHOWN_COLUMNS if name in run.layers]].round(3))
     show_gain(device, sum(spent), started)

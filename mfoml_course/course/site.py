@@ -130,6 +130,16 @@ def _add_pages(sources: Sources, sections: list[str]) -> None:
         _section(sources, section)
 
 # %% ../../nbs/api/40_course/site.ipynb #20f9a83d
+def _check_writable(out: Path) -> None:
+    """OSError, before anything is read, for a folder that cannot be made or filled."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write into {out} ({error}): name another folder") from error
+
+
 def build_site(
     root: Path,  # the checkout
     out: Path,  # made, or replaced when it holds a site that was built before
@@ -138,6 +148,7 @@ def build_site(
 ) -> Path:  # the start page
     """The course's site; RuntimeError on a warning, ValueError on a figure without words."""
     check_replaceable(out)
+    _check_writable(out)
     nbs = Path(root) / "nbs"
     project = course_addresses(root)
     sections = [section for section in SECTIONS if any((nbs / section).glob("*.ipynb"))]

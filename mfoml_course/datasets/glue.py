@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .optional import needed
-from .sentences import Examples, make_grammar, make_reviews
+from .sentences import Examples, make_grammar, make_reviews, tell_damaged
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #aa43f1b2
 def _usual_files() -> dict[str, tuple[str, ...]]:
@@ -145,6 +145,8 @@ def _row_text(task: GlueTask, row: dict[str, str], where: str) -> tuple[str, ...
     text = tuple(row[column].strip() for column in task.fields)
     if not all(text):
         raise ValueError(f"{where}: the text in column {task.fields[text.index('')]} is empty")
+    if "\ufffd" in "".join(text):
+        raise ValueError(f"{where}: the text is not in UTF-8")
     return text
 
 
@@ -152,13 +154,18 @@ def check_examples(
     task: GlueTask,
     rows: Iterable[tuple[str, dict[str, str]]],  # where a row stands, and its columns
 ) -> Examples:
-    """Rows as examples; raises ValueError for missing columns, unknown labels and empty texts."""
-    texts, labels = [], []
+    """Rows as examples, without the few that are damaged; ValueError where more than one in 100 is."""
+    good, damaged = [], []
     for where, row in rows:
-        texts.append(_row_text(task, row, where))
-        labels.append(_label_number(task, row[task.label_column].strip(), where))
-    if not texts:
+        try:
+            text = _row_text(task, row, where)
+            good.append((text, _label_number(task, row[task.label_column].strip(), where)))
+        except ValueError as error:
+            damaged.append(str(error))
+    tell_damaged(damaged, len(good))
+    if not good:
         raise ValueError(f"{task.name}: no examples")
+    texts, labels = map(list, zip(*good))
     return Examples(texts, np.array(labels, dtype=np.int64 if task.labels else np.float32))
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #4df818c2
@@ -175,13 +182,11 @@ def _find_file(task: GlueTask, folder: Path, split: str) -> Path:
     """The split's file in a folder or in its subfolder of the task's name."""
     if split not in task.files:
         raise ValueError(f"{task.name} has no split {split!r}: choose from {', '.join(task.files)}")
-    for place in (folder, *task_folders(task, folder)):
-        for name in task.files[split]:
-            if (place / name).is_file():
-                return place / name
+    places, names = (folder, *task_folders(task, folder)), task.files[split]
+    if found := [place / name for place in places for name in names if (place / name).is_file()]:
+        return found[0]
     raise FileNotFoundError(
-        f"no file of {task.name}'s {split} split in {folder.name}: "
-        f"expected {' or '.join(task.files[split])}. "
+        f"no file of {task.name}'s {split} split in {folder.name}: expected {' or '.join(names)}. "
         "GLUE's archives hold them; the tasks 'grammar' and 'reviews' need no file"
     )
 
@@ -194,7 +199,7 @@ def read_glue(
     """One split from GLUE's own files; raises FileNotFoundError and ValueError that name file and line."""
     task, folder = glue_task(name), Path(folder)
     path = _find_file(task, folder, split)
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file, fieldnames=task.header or None, delimiter="\t", quoting=csv.QUOTE_NONE)
         return check_examples(task, ((f"{path.name} line {rows.line_num}", row) for row in rows))
 

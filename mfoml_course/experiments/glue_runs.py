@@ -76,11 +76,12 @@ class GlueSettings(Settings):
     def _suits_the_task(self) -> "GlueSettings":
         """SVSL and the measures of the layers need classes."""
         task = glue_task(self.task)
-        if not task.labels and (self.svsl_weight or self.n_probe):
-            raise ValueError(
-                f"{task.name} is scored by a number, and SVSL and layer measures need classes: "
-                "set svsl_weight=0 and n_probe=0"
-            )
+        for name in ("svsl_weight", "n_probe"):
+            if not task.labels and getattr(self, name):
+                what = "SVSL" if name == "svsl_weight" else "measuring layers"
+                raise ValueError(
+                    f"{task.name} is scored by a number, and {what} needs classes: expected {name} 0"
+                )
         return self
 
 
@@ -88,8 +89,16 @@ def glue_settings(
     budget: str = "laptop",  # "smoke", "laptop" or "gpu"
     **changes,  # fields of GlueSettings; None leaves the budget's value
 ) -> GlueSettings:
-    """Settings of a budget with changes; raises ValueError for what is unknown or out of range."""
-    return in_budget(GlueSettings(), "glue", budget, **without_none(changes))
+    """Settings of a budget with changes; raises ValueError for what is unknown or out of range.
+
+    Layers are not measured where the task is scored by a number; n_frozen="none" freezes nothing.
+    """
+    changes = without_none(changes)
+    if not glue_task(changes.get("task", GlueSettings().task)).labels:
+        changes = {"n_probe": 0, **changes}
+    if changes.get("n_frozen") == "none":
+        changes["n_frozen"] = None
+    return in_budget(GlueSettings(), "glue", budget, **changes)
 
 # %% ../../nbs/api/25_experiments/glue_runs.ipynb #34eb2605
 def find_glue(

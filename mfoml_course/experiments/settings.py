@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Amount', 'Rate', 'Weight', 'Seed', 'Names', 'Epochs', 'Shares', 'BUDGET_NAMES', 'FEW_PICTURES', 'SOME_PICTURES',
-           'DIGITS', 'N_DIGITS_TRAIN', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'INSTEAD', 'RELEASED', 'PRESETS',
-           'Settings', 'in_budget', 'chosen_from', 'without_none', 'chosen_device', 'chosen_seeds', 'run_folder',
-           'Preset', 'preset']
+           'DIGITS', 'N_DIGITS_TRAIN', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'INSTEAD', 'LARGEST_SEED',
+           'RELEASED', 'PRESETS', 'Settings', 'in_budget', 'chosen_from', 'without_none', 'chosen_device',
+           'chosen_seeds', 'run_folder', 'Preset', 'preset']
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #45e5cf71
 import re
@@ -15,6 +15,7 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated
 from typing import Literal
@@ -171,11 +172,24 @@ INSTEAD = "the processor computes instead (stop it and choose budget 'smoke' if 
 def chosen_seeds(
     seeds: int | Iterable[int],  # a number n means 0..n-1
 ) -> list[int]:
-    """The seeds of an experiment, at least one."""
-    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    """The seeds of an experiment, at least one; ValueError for one that is none, or stands twice."""
+    chosen = list(range(seeds) if _is_whole(seeds) else seeds)
     if not chosen:
         raise ValueError("expected at least one seed, got none")
-    return chosen
+    wrong = [seed for seed in chosen if not _is_whole(seed) or not 0 <= seed <= LARGEST_SEED]
+    if wrong:
+        raise ValueError(f"expected seeds as whole numbers from 0 to {LARGEST_SEED}, got {wrong[0]!r}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"expected distinct seeds, got {chosen}: a run twice is no second run")
+    return [int(seed) for seed in chosen]
+
+
+LARGEST_SEED = 2**32 - 1  # as numpy takes it
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number, which True is not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #2a29c6ec
 @contextmanager

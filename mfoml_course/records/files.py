@@ -109,7 +109,11 @@ def read_lines(
     """The records; FileNotFoundError for no file, ValueError for a damaged line that is not the last."""
     path = Path(path)
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is no text in UTF-8: the file is damaged") from error
+    for number, line in enumerate(lines, start=1):
         try:
             records.append(from_json(line))
         except ValueError as error:

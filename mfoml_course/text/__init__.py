@@ -19,7 +19,14 @@ from torch import nn
 from ..activations import call_model, evaluation, model_device, pool_tokens
 from ..datasets.glue import Examples, GlueTask, glue_scores
 from ..svsl import SVSLoss
-from .pretrained import labelled_texts, load_pretrained, load_transformers, text_loader
+from mfoml_course.text.pretrained import (
+    fitting_head,
+    labelled_texts,
+    load_pretrained,
+    load_transformers,
+    set_padding,
+    text_loader,
+)
 from ..training.adapters import loss_trainer
 
 _all_ = ["load_pretrained", "text_loader"]  # public here too
@@ -62,7 +69,7 @@ class TextClassifier(nn.Module):
         """The pooled hidden states from the embeddings on, then the logits."""
         return [f"hidden.{k}" for k in range(len(self.hidden))] + ["logits"]
 
-# %% ../../nbs/api/21_text.ipynb #6c00ca77
+# %% ../../nbs/api/21_text.ipynb #245d98db
 def load_text_classifier(
     name: str,  # "minilm", a short name, a name on the hub, or a folder
     task: GlueTask,
@@ -70,18 +77,24 @@ def load_text_classifier(
     tokens: str = "mean",  # "mean" or "first"
     random_state: int = 0,  # seed of the new head
 ) -> tuple[TextClassifier, Any]:  # model, tokenizer
-    """A pretrained encoder with a new head for the task, and its tokenizer."""
+    """A pretrained encoder with a head for the task, and its tokenizer; ValueError for none to pad with."""
+    labels = list(load_pretrained("AutoConfig", name).id2label.values())
     names = dict(enumerate(task.labels)) if task.labels else {0: "score"}
     head = {
         "num_labels": task.n_outputs,
         "id2label": names,
         "label2id": {label: k for k, label in names.items()},
         "ignore_mismatched_sizes": True,
+        "output_loading_info": True,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        model = load_pretrained("AutoModelForSequenceClassification", name, **head)
-    return TextClassifier(model, tokens=tokens), load_pretrained("AutoTokenizer", name)
+        model, info = load_pretrained("AutoModelForSequenceClassification", name, **head)
+        if not info["missing_keys"] and not info["mismatched_keys"]:
+            model = fitting_head(model, name, labels, tuple(names.values()))
+    tokenizer = load_pretrained("AutoTokenizer", name)
+    set_padding(model, tokenizer, name)
+    return TextClassifier(model.eval(), tokens=tokens), tokenizer
 
 # %% ../../nbs/api/21_text.ipynb #111b5213
 def _blocks(encoder: nn.Module, n_blocks: int) -> nn.ModuleList:
@@ -89,7 +102,8 @@ def _blocks(encoder: nn.Module, n_blocks: int) -> nn.ModuleList:
     for part in encoder.modules():
         if isinstance(part, nn.ModuleList) and len(part) == n_blocks:
             return part
-    raise ValueError(f"{type(encoder).__name__} has no list of blocks to freeze")
+    remedy = "freeze nothing (n_frozen=None, or --freeze none)"
+    raise ValueError(f"{type(encoder).__name__} has no list of blocks to freeze: {remedy}")
 
 
 def freeze_lower(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHORT_NAMES', 'FEWEST_TOKENS', 'load_transformers', 'model_source', 'load_pretrained', 'encode_texts',
-           'labelled_texts', 'text_loader']
+           'labelled_texts', 'text_loader', 'fitting_head', 'set_padding']
 
 # %% ../../nbs/api/21_text/pretrained.ipynb #154e5f00
 import warnings
@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ..datasets.glue import Examples
@@ -148,3 +149,66 @@ def _length_sampler(batch_size: int, lengths: list[int], generator: torch.Genera
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
     return LengthGroupedSampler(batch_size, lengths=lengths, generator=generator)
+
+# %% ../../nbs/api/21_text/pretrained.ipynb #9c2c3522
+def _same_labels(
+    given: list[str],  # of a checkpoint
+    wanted: tuple[str, ...],  # of a task
+) -> list[int] | None:  # place of each wanted label among the given
+    """Where a task's labels stand in a checkpoint's head; None where it has others."""
+    known = [str(label).lower().replace(" ", "_") for label in given]
+    asked = [label.lower().replace(" ", "_") for label in wanted]
+    return [known.index(label) for label in asked] if sorted(known) == sorted(asked) else None
+
+
+def _reorder_head(model: nn.Module, order: list[int]) -> bool:
+    """Put the outputs of a head into another order; False where no single layer makes them."""
+    inside = {id(part) for part in model.base_model.modules()}
+    last = [
+        part
+        for part in model.modules()
+        if id(part) not in inside and isinstance(part, nn.Linear) and part.out_features == len(order)
+    ]
+    if len(last) != 1:
+        return False
+    with torch.no_grad():
+        for values in filter(lambda p: p is not None, (last[0].weight, last[0].bias)):
+            values.copy_(values[order].clone())
+    return True
+
+
+def _with_new_head(model: nn.Module) -> nn.Module:
+    """The model's encoder under a head that was drawn anew."""
+    fresh = type(model)(model.config)
+    fresh.base_model.load_state_dict(model.base_model.state_dict())
+    return fresh
+
+
+def fitting_head(
+    model: nn.Module,  # of transformers, with a trained head
+    name: str,  # of the checkpoint
+    labels: list[str],  # that its head tells apart, in its order
+    wanted: tuple[str, ...],  # those of the task
+) -> nn.Module:
+    """A model whose trained head answers the task's question, in its order; else one with a new head."""
+    order = _same_labels(labels, wanted)
+    if order is not None and (order == sorted(order) or _reorder_head(model, order)):
+        return model
+    told = f"the head of {name!r} tells {', '.join(map(str, labels))} apart, not {', '.join(wanted)}"
+    warnings.warn(f"{told}: it is replaced by a new one", stacklevel=3)
+    return _with_new_head(model)
+
+# %% ../../nbs/api/21_text/pretrained.ipynb #f0394178
+def set_padding(
+    model: nn.Module,  # of transformers
+    tokenizer: Any,  # its own
+    name: str,  # of the checkpoint
+) -> None:
+    """A token to fill up with, for tokenizers made without: the one that ends a text; ValueError for none."""
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            remedy = "set tokenizer.pad_token and save it in the model's folder"
+            raise ValueError(f"the tokenizer of {name!r} has no token to fill up with: {remedy}")
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id

@@ -29,9 +29,17 @@ def save_checkpoint(
     path: str | Path,  # file to write or replace
     state: Any,  # nested dicts, lists and tuples of tensors, numbers and strings
 ) -> None:
-    """Write a checkpoint so that a kill leaves the old file or the new one, never half of one."""
-    with whole_file(path) as file:
-        torch.save(state, file)
+    """Write a checkpoint so that a kill leaves the old file or the new one, never half of one.
+
+    OSError where it does not fit on the disk.
+    """
+    try:
+        with whole_file(path) as file:
+            torch.save(state, file)
+    except RuntimeError as error:  # torch's own word for a file that could not be written
+        if isinstance(error.__context__, KeyboardInterrupt):  # nor may it swallow Ctrl-C
+            raise error.__context__ from None
+        raise OSError(f"{path} could not be written, is the disk full? ({error})") from error
 
 
 def load_checkpoint(

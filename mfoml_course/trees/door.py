@@ -46,8 +46,11 @@ def _xgboost_margin(model, X: np.ndarray) -> np.ndarray:
 
 
 def _lightgbm_margin(model, X: np.ndarray) -> np.ndarray:
-    """LightGBM's raw prediction."""
-    return getattr(model, "booster_", model).predict(X, raw_score=True)
+    """LightGBM's raw prediction; of a random forest it gives the sum for what it predicts by the mean."""
+    booster = getattr(model, "booster_", model)
+    averages = "\naverage_output\n" in booster.model_to_string(num_iteration=1)
+    n_rounds = (max(booster.best_iteration, 0) or booster.current_iteration()) if averages else 1
+    return booster.predict(X, raw_score=True) / n_rounds
 
 
 def _sklearn_raw(model, X: np.ndarray) -> np.ndarray:
