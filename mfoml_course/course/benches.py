@@ -15,10 +15,9 @@ import click
 from .terminal import show_table
 from .terminal import told
 
-# %% ../../nbs/api/40_course/benches.ipynb #7d671338
 RECORD = click.Path(path_type=Path, dir_okay=False)  # a file, new or of an earlier part of the bench
 
-
+# %% ../../nbs/api/40_course/benches.ipynb #7d671338
 @click.group("bench")
 def command_bench() -> None:
     """Measure the library: its speed, and its estimates against the truth.
