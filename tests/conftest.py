@@ -1,6 +1,7 @@
 """What several tests need: the checkout, and small courses to run the commands on."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -28,3 +29,16 @@ def make_course(root, tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium, headless."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    from pages import CHROMIUM, started_browser
+
+    if CHROMIUM is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
+    with started_browser() as started:
+        yield started

@@ -32,5 +32,51 @@ theme => {
         const tick = figure.querySelector('.xtick text');
         if (tick && getComputedStyle(tick).fill !== getComputedStyle(figure).color) say(`axis in ${getComputedStyle(tick).fill} on ${theme}`);
     });
+    // Tick labels that overlap, or that the plot turned because they would.
+    [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
+        for (const axis of figure.querySelectorAll('.xaxislayer-above, .yaxislayer-above')) {
+            const labels = [...axis.querySelectorAll('.xtick text, .ytick text')].filter(e => e.getBoundingClientRect().width);
+            const turned = labels.find(e => /rotate\((?!0[,)])/.test(e.getAttribute('transform') || ''));
+            if (turned) { wrong.push(`figure ${number + 1}: slanted label "${turned.textContent}"`); continue; }
+            const boxes = labels.map(e => [e.textContent, e.getBoundingClientRect()]);
+            const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+            for (let i = 1; i < boxes.length; i++) if (over(boxes[i - 1][1], boxes[i][1])) {
+                wrong.push(`figure ${number + 1}: labels "${boxes[i - 1][0]}" and "${boxes[i][0]}" overlap`);
+                break;
+            }
+        }
+    });
+    // Contrast of text with the ground that it stands on: 4.5, and 3 for large letters (WCAG 2.2).
+    const channels = colour => (colour.match(/[\d.]+/g) || []).map(Number);
+    const luminance = ([r, g, b]) => [r, g, b].map(c => c / 255).map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+    const over = (top, below) => { const a = top[3] ?? 1; return [0, 1, 2].map(i => top[i] * a + below[i] * (1 - a)); };
+    const ground = element => {
+        const layers = [];
+        for (let e = element; e; e = e.parentElement) {
+            const colour = channels(getComputedStyle(e).backgroundColor);
+            if ((colour[3] ?? 1) > 0) layers.push(colour);
+            if ((colour[3] ?? 1) === 1 && colour.length) break;
+        }
+        return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+    };
+    const seen = new Set();
+    const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+        if (!text || element.closest('script, style, noscript, mjx-assistive-mml, [aria-hidden=true], .plotly-notifier')) continue;
+        const box = element.getBoundingClientRect();
+        if (!box.width || !box.height) continue;
+        const style = getComputedStyle(element), colour = channels(element.closest('svg') ? style.fill : style.color);
+        if (colour.length < 3 || style.visibility === 'hidden' || style.opacity === '0') continue;
+        const below = ground(element.closest('svg') ? element.closest('.mfoml-figure, svg').parentElement : element);
+        const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+        const [a, b] = [luminance(over(colour, below)), luminance(below)].sort((x, y) => y - x), ratio = (a + .05) / (b + .05);
+        const key = `${colour}|${below}|${large}`;
+        if (ratio < (large ? 3 : 4.5) - .01 && !seen.has(key)) {
+            seen.add(key);
+            wrong.push(`contrast ${ratio.toFixed(2)} of "${text.slice(0, 30)}" (${colour} on ${below.map(Math.round)}) in ${name(element)}`);
+        }
+    }
     return wrong;
 }

@@ -20,23 +20,16 @@ import pytest
 
 pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pages import NARROW, PATIENCE, PROBLEMS, READY, STATES, WIDE, Watched  # noqa: E402
+
 from mfoml_course.course.server import serve_pages
 from mfoml_course.course.site import SECTIONS, build_site, section_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["index", *(page for section in SECTIONS for page in section_pages(ROOT / "nbs", section))]
 PAGES = [*NOTEBOOKS, *(f"{section}/index" for section in SECTIONS), "genindex", "search"]
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-PATIENCE = 90_000  # ms, for a machine that does much else
 
 
 @pytest.fixture(scope="module")
@@ -46,57 +39,12 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """The system's Chromium, headless."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A tab, and what went wrong in it: errors in the console, failed requests, requests to the outside."""
-
-    def __init__(self, context, allowed=("file:", "data:", "blob:")):
-        self.tab, self.wrong = context.new_page(), []
-        self.tab.set_default_timeout(PATIENCE)
-        self.tab.on(
-            "console",
-            lambda message: message.type == "error" and self.wrong.append(f"console: {message.text}"),
-        )
-        self.tab.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.tab.on(
-            "requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}")
-        )
-        self.tab.on(
-            "request",
-            lambda request: request.url.startswith(allowed) or self.wrong.append(f"outside: {request.url}"),
-        )
-
-
-@pytest.fixture(scope="module")
 def watched(browser):
     """One tab for all pages."""
     with browser.new_context(viewport=WIDE, color_scheme="light") as context:
         yield Watched(context)
 
 
-READY = """() => [...document.querySelectorAll('.mfoml-figure')].every(figure =>
-        figure.dataset.state === 'drawn' && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
-    && [...document.querySelectorAll('.math')].every(formula => formula.querySelector('mjx-container'))"""
-
-PROBLEMS = Path(__file__).with_name("page_problems.js").read_text(encoding="utf-8")
-
-
-ALL_STATES = {
-    "wide, light": (WIDE, "light"),
-    "narrow, dark": (NARROW, "dark"),
-    "wide, dark": (WIDE, "dark"),
-    "narrow, light": (NARROW, "light"),
-}
 THOROUGHLY = ("index", "api/08_forest")  # in all four states, in every run
 EVERY = 4  # library pages have one frame: the quick run opens one in four
 
@@ -106,13 +54,13 @@ def in_quick_run(number, page, state):
     if page in THOROUGHLY:
         return True
     opened = not page.startswith("api/") or number % EVERY == 0
-    return opened and state == list(ALL_STATES)[number // EVERY % 2]
+    return opened and state == list(STATES)[number // EVERY % 2]
 
 
 def page_states():
     """Each page in each state, those that the quick run leaves out marked as slow."""
     for number, page in enumerate(PAGES):
-        for state in ALL_STATES:
+        for state in STATES:
             marks = () if in_quick_run(number, page, state) else pytest.mark.slow
             yield pytest.param(page, state, marks=marks, id=f"{page}, {state}")
 
@@ -120,13 +68,7 @@ def page_states():
 @pytest.mark.parametrize("page, state", list(page_states()))
 def test_page(watched, site, page, state):
     """A page at a width and in a theme, opened from the disk."""
-    (size, theme), tab = ALL_STATES[state], watched.tab
-    watched.wrong.clear()
-    tab.set_viewport_size(size)
-    tab.goto((site / f"{page}.html").as_uri())
-    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    tab.wait_for_function(READY, polling=100)
-    assert tab.evaluate(PROBLEMS, theme) == [] and watched.wrong == []
+    assert watched.problems(site / f"{page}.html", state) == []
 
 
 def test_a_phone_and_a_switch(browser, site):

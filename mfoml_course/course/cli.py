@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STATUS_COLORS', 'EXPERIMENTS', 'SHELLS', 'CourseGroup', 'main', 'show_cell', 'show_result', 'summary_row',
-           'write_report', 'workshop', 'test', 'lab', 'write_readme_files', 'docs', 'doctor', 'completion']
+           'write_report', 'workshop', 'test', 'lab', 'write_readme_files', 'docs', 'slides', 'doctor', 'completion']
 
 # %% ../../nbs/api/40_course/cli.ipynb #949fc157
 import sys
@@ -225,6 +225,23 @@ def docs(out: Path, show: bool, port: int, readme: bool) -> None:
         raise CourseError(f"the site was not built: {error}") from error
     if show:
         serve_pages(out, port, ready=lambda url: click.echo(f"serving {url}, Ctrl-C stops"))
+
+# %% ../../nbs/api/40_course/cli.ipynb #5a1de5ab
+@main.command(epilog="Example: mfoml slides --out decks")
+@click.option(
+    "--notebook", "names", multiple=True, metavar="NAME", help="Only this notebook's deck (may be repeated)."
+)
+@out_option("mfoml-slides", "Folder for the decks.")
+def slides(names: tuple[str, ...], out: Path) -> None:
+    """Make a deck of slides from each workshop notebook."""
+    try:
+        from mfoml_course.course.slides import build_slides
+
+        click.echo(f"slides: {build_slides(find_course(), out, names=names, progress=click.echo)}")
+    except ImportError as error:
+        raise CourseError(f'{error.name} is missing: python -m pip install -e ".[docs]"') from error
+    except (RuntimeError, ValueError) as error:
+        raise CourseError(f"the slides were not made: {error}") from error
 
 # %% ../../nbs/api/40_course/cli.ipynb #49d15b2d
 STATUS_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}

@@ -170,7 +170,9 @@ _UNUSED = (
 )
 
 # %% ../../nbs/api/40_course/renderer.ipynb #6aafc4cb
-def _sphinx(sources: Sources, built: Path, settings: dict, progress: Callable[[str], None]) -> str:
+def _sphinx(
+    sources: Sources, built: Path, settings: dict, builder: str, progress: Callable[[str], None]
+) -> str:
     """Run Sphinx; what it warned of."""
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
@@ -178,7 +180,7 @@ def _sphinx(sources: Sources, built: Path, settings: dict, progress: Callable[[s
     warnings = io.StringIO()
     folders = (sources.folder / "pages", None, built, sources.folder / "doctrees")
     with patch_docutils(), docutils_namespace():
-        app = Sphinx(*folders, "html", confoverrides=settings, freshenv=True, status=None, warning=warnings)
+        app = Sphinx(*folders, builder, confoverrides=settings, freshenv=True, status=None, warning=warnings)
         _connect(app, sources, progress)
         app.build()
     plain = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
@@ -200,13 +202,14 @@ def build_pages(
     out: Path,  # made, or filled anew when it holds pages that were built before
     settings: dict,  # Sphinx's configuration
     *,
+    builder: str = "html",  # Sphinx's: "html" for pages, "revealjs" for slides
     strict: bool = True,  # raise on warnings
     progress: Callable[[str], None] = lambda line: None,  # called with a line of text at each step
 ) -> Path:  # the start page
     """The sources as HTML pages. Raises RuntimeError with Sphinx's warnings."""
     check_replaceable(out)
     built = sources.folder / "html"
-    warnings = _sphinx(sources, built, settings, progress)
+    warnings = _sphinx(sources, built, settings, builder, progress)
     if strict and warnings:
         raise RuntimeError(f"the pages were not built, Sphinx warns:\n{warnings}")
     _drop_unused(built / "_static" / "mathjax")
