@@ -86,7 +86,7 @@ def sphinx_settings(
         "nb_execution_cache_path": str(sources.folder / "cache"),
     }
     names = {"project": title, "html_title": title, "version": version, "release": version}
-    extensions = ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"]
+    extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design", "sphinx-mathjax-offline"]
     options = {"extensions": extensions, "html_theme_options": theme}
     return {**_MARKDOWN, **_PYTHON, **_HTML, **names, **options, **paths}
 

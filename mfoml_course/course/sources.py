@@ -73,12 +73,13 @@ class Sources:
 
 # %% ../../nbs/api/40_course/sources.ipynb #3cfc18f2
 def toctree(
-    pages: list[str],  # relative to the page that lists them
+    pages: list[str] | dict[str, str],  # relative to the page that lists them; or with their names there
     caption: str = "",  # above them in the sidebar
 ) -> str:  # MyST Markdown
     """The pages below a page, for Sphinx."""
     captions = [f":caption: {caption}"] if caption else []
-    return "\n".join(["```{toctree}", ":hidden:", *captions, "", *pages, "```"])
+    named = [f"{name} <{page}>" for page, name in pages.items()] if isinstance(pages, dict) else pages
+    return "\n".join(["```{toctree}", ":hidden:", *captions, "", *named, "```"])
 
 # %% ../../nbs/api/40_course/sources.ipynb #67d870bd
 def course_addresses(

@@ -37,6 +37,8 @@
     for (const key of ["width", "paper_bgcolor", "plot_bgcolor"]) delete layout[key];
     if (layout.font) delete layout.font.color;
     if (layout.legend) delete layout.legend.bgcolor;
+    for (const shape of layout.shapes || []) if (shape.label?.font) delete shape.label.font.color;
+    for (const slider of layout.sliders || []) if (slider.font) delete slider.font.color;
     layout.autosize = true;
     layout.height = layout.height || 420;
     if (!layout.margin && !layout.template?.layout?.margin)
