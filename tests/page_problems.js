@@ -36,7 +36,7 @@ theme => {
     [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
         for (const axis of figure.querySelectorAll('.xaxislayer-above, .yaxislayer-above')) {
             const labels = [...axis.querySelectorAll('.xtick text, .ytick text')].filter(e => e.getBoundingClientRect().width);
-            const turned = labels.find(e => /rotate\((?!0[,)])/.test(e.getAttribute('transform') || ''));
+            const turned = labels.find(e => /rotate\((?!0[,)]|-?90[,)])/.test(e.getAttribute('transform') || ''));  // upright or on end
             if (turned) { wrong.push(`figure ${number + 1}: slanted label "${turned.textContent}"`); continue; }
             const boxes = labels.map(e => [e.textContent, e.getBoundingClientRect()]);
             const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
@@ -64,7 +64,7 @@ theme => {
     const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
-        if (!text || element.closest('script, style, noscript, mjx-assistive-mml, [aria-hidden=true], .plotly-notifier')) continue;
+        if (!text || element.closest('script, style, noscript, mjx-assistive-mml, [aria-hidden=true], .plotly-notifier, .heatmap-label, .bartext-inside')) continue;
         const box = element.getBoundingClientRect();
         if (!box.width || !box.height) continue;
         const style = getComputedStyle(element), colour = channels(element.closest('svg') ? style.fill : style.color);

@@ -31,6 +31,7 @@ READY = """() => [...document.querySelectorAll('.mfoml-figure')].every(figure =>
         figure.dataset.state === 'drawn' && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
     && [...document.querySelectorAll('.math')].every(formula => formula.querySelector('mjx-container'))"""
 PROBLEMS = Path(__file__).with_name("page_problems.js").read_text(encoding="utf-8")
+STILL = """() => Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => 0)))"""
 NO_PAGES = ("_static", "notebooks")  # folders of a site
 
 
@@ -74,6 +75,7 @@ class Watched:
         self.tab.goto(page.as_uri())
         self.tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
         self.tab.wait_for_function(READY, polling=100)
+        self.tab.evaluate(STILL)  # colours change slowly
         return [*self.tab.evaluate(PROBLEMS, theme), *self.wrong]
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_IMPORTED = {
     "pydata-sphinx-theme": "a theme that Sphinx loads by name",
     "sphinx-copybutton": "an extension that Sphinx loads by name",
+    "sphinx-design": "an extension that Sphinx loads by name",
     "sphinx-mathjax-offline": "an extension that Sphinx loads by name",
     "jupyterhub": "a program, which test_hub.py starts",
     "configurable-http-proxy": "a program, which the hub starts",

@@ -32,6 +32,34 @@
     };
   };
 
+  // Names on a horizontal axis stand upright, in lines that fit between their neighbours; where none fits they stand on end.
+  const LETTER = 0.56;  // of the letters' height, the mean width of a letter
+  const axisNames = (figure, layout) => {  // axis: [places, names]
+    const names = {};
+    for (const trace of figure.data || []) {
+      const axis = `xaxis${(trace.xaxis || "x").slice(1)}`, x = trace.x;
+      if (trace.orientation === "h" || !Array.isArray(x) || !x.some((one) => typeof one === "string" && isNaN(one) && isNaN(Date.parse(one)))) continue;
+      const all = [...new Set([...(names[axis]?.[0] || []), ...x])];
+      names[axis] = [all, all];
+    }
+    for (const [axis, own] of Object.entries(layout))
+      if (/^xaxis\d*$/.test(axis) && own.ticktext?.some((one) => isNaN(one))) names[axis] = [own.tickvals, own.ticktext];
+    return names;
+  };
+
+  const namedAxes = (figure, layout, width) => {
+    const size = layout.font?.size ?? layout.template?.layout?.font?.size ?? 12;
+    for (const [axis, [places, names]] of Object.entries(axisNames(figure, layout))) {
+      const own = layout[axis] || {};
+      if (own.tickangle !== undefined) continue;
+      const [from, to] = own.domain || [0, 1], room = (to - from) * (width - 80) / names.length;
+      const lines = names.map((name) => wrap(String(name).replace(/([_.])(?=.)/g, "$1 "), Math.max(1, Math.floor(room / (size * LETTER)))));
+      const fits = lines.flat().every((line) => line.length * size * LETTER <= room);
+      const upright = { tickangle: 0, tickmode: "array", tickvals: places, ticktext: lines.map((parts) => parts.join("<br>")) };
+      layout[axis] = { ...own, ...(fits ? upright : { tickangle: -90 }), automargin: true };
+    }
+  };
+
   const layoutFor = (element, figure) => {
     const layout = structuredClone(figure.layout || {});
     for (const key of ["width", "paper_bgcolor", "plot_bgcolor"]) delete layout[key];
@@ -44,6 +72,7 @@
     if (!layout.margin && !layout.template?.layout?.margin)
       layout.margin = { t: layout.title?.text ? 56 : 16, b: 48, l: 56, r: 16 };
     layout.template = merge(layout.template, { layout: themed(element) });
+    namedAxes(figure, layout, element.clientWidth);
     if (element.clientWidth < NARROW) {
       const wide = layout.margin || layout.template.layout.margin || {};
       layout.margin = { ...wide, l: Math.min(wide.l ?? 48, 48), r: Math.min(wide.r ?? 12, 12) };
