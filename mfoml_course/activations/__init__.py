@@ -247,9 +247,10 @@ def collect_activations(
     pool: int | None = None,  # averages kept along each spatial axis of pictures and signals
     tokens: str | None = None,  # "mean" or "first" of outputs (B, T, d); with a mask "mean" is the default
     max_features: int | None = None,  # layers with more features are reduced to this many
-    reduce: str = "projection",  # how: "projection" (random, seeded) or "svd" (of the centred rows)
+    reduce: str = "svd",  # how: "svd" (of the centred rows) or "projection" (random, seeded; batch by batch)
     random_state: int = 0,  # seed of the projection, the same for every layer
     folder: str | Path | None = None,  # write each layer to folder/<layer>.npy instead of memory
+    in_memory: int = 0,  # bytes up to which a layer stays in memory, though there is a folder
     n_samples: int | None = None,  # samples expected, for loaders that cannot say; more may come
     device: torch.device | str | None = None,  # where the model is; None: found from its parameters
     logits: Which = None,  # which part of the output: name, position, function; False: none are kept
@@ -267,7 +268,7 @@ def collect_activations(
     fewer = dict(max_features=max_features, reduce=reduce, random_state=random_state)
 
     def make(name):
-        return LayerRows(n_samples, dtype=dtype, file=_layer_file(folder, name), **fewer)
+        return LayerRows(n_samples, dtype=dtype, file=_layer_file(folder, name), in_memory=in_memory, **fewer)
 
     found = _Pass(make, layers is None if idle is None else idle, logits)
     found.labels, found.logits = RowBuffer(n_samples), RowBuffer(n_samples)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'ROUGH', 'SMOOTH', 'LAST', 'SAFE', 'TOLD', 'measure_forest', 'SmoothnessGrowth', 'refitted', 'still_moves',
-           'growth_power', 'samples_needed', 'smoothness_growth']
+           'growth_power', 'samples_needed', 'hungry_index', 'smoothness_growth']
 
 # %% ../../nbs/api/06_besov/growth.ipynb #2aedf50d
 from dataclasses import dataclass, replace
@@ -149,7 +149,12 @@ def _until_told(n_samples: np.ndarray, indices: list[SmoothnessIndex]) -> float:
     return two_digits(n * 2.0 ** np.clip(octaves, 1, 4))
 
 # %% ../../nbs/api/06_besov/growth.ipynb #b8bdc9b4
-def _hungry(index: SmoothnessIndex, before: SmoothnessIndex, moves: bool, n_needed: float) -> SmoothnessIndex:
+def hungry_index(
+    index: SmoothnessIndex,  # of all samples
+    before: SmoothnessIndex,  # of half of them
+    moves: bool,  # of `still_moves`
+    n_needed: float,  # samples that would settle it
+) -> SmoothnessIndex:
     """The index of all samples, starved where it still moves, with the samples that would settle it."""
     details = {**index.details, "n_needed": n_needed}
     if index.verdict != "measured" or not moves:
@@ -185,4 +190,6 @@ def smoothness_growth(
     needed = samples_needed(n_samples, indices)
     if moves and indices[-1].verdict == "measured":
         needed = 4.0 * len(X)  # two more doublings, of which the last should not move it
-    return SmoothnessGrowth(n_samples, indices, _hungry(indices[-1], before, moves, needed), moves, needed)
+    return SmoothnessGrowth(
+        n_samples, indices, hungry_index(indices[-1], before, moves, needed), moves, needed
+    )

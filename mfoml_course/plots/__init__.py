@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['plot_importance', 'plot_label_counts', 'plot_comparison', 'plot_estimates', 'plot_confusion', 'plot_embedding',
-           'plot_image_slider', 'plot_images', 'plot_layer_smoothness', 'plot_lines', 'plot_m_term_curve',
-           'plot_mismatch', 'plot_norms', 'plot_partition', 'plot_records', 'plot_sum_slider', 'plot_tau_curves',
-           'plot_training']
+           'plot_growth', 'plot_image_slider', 'plot_images', 'plot_layer_smoothness', 'plot_lines',
+           'plot_m_term_curve', 'plot_mismatch', 'plot_networks', 'plot_norms', 'plot_partition', 'plot_records',
+           'plot_sum_slider', 'plot_tau_curves', 'plot_training']
 
 # %% ../../nbs/api/30_plots.ipynb #f90c41d7
 from collections.abc import Mapping, Sequence
@@ -27,19 +27,22 @@ from mfoml_course.plots.figures import (
     finish_figure,
     spell,
 )
-from .networks import plot_layer_smoothness, plot_mismatch, plot_records, plot_training
+from .layers import plot_growth, plot_layer_smoothness, plot_networks
+from .networks import plot_mismatch, plot_records, plot_training
 from .partitions import plot_partition
 from .pictures import plot_image_slider, plot_images, plot_sum_slider
 
 _all_ = [
     "plot_confusion",
     "plot_embedding",
+    "plot_growth",
     "plot_image_slider",
     "plot_images",
     "plot_layer_smoothness",
     "plot_lines",
     "plot_m_term_curve",
     "plot_mismatch",
+    "plot_networks",
     "plot_norms",
     "plot_partition",
     "plot_records",

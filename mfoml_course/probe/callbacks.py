@@ -16,14 +16,22 @@ import torch
 from torch import nn
 
 from . import SparsityProbe
+from .batches import named_loaders
 from ..records import needed
 
 # %% ../../nbs/api/20_probe/callbacks.ipynb #4b357e0c
 def alpha_record(
     table: pd.DataFrame,  # of a probe, one row a layer
-) -> dict[str, float]:  # alpha/<layer> -> alpha
+) -> dict[str, float]:  # alpha/<layer> -> alpha, or alpha/<split>/<layer>
     """The smoothness of each layer under the name that records and logs have for it."""
-    return {f"alpha/{layer}": alpha for layer, alpha in zip(table["layer"], table["alpha"])}
+    names = table["layer"] if "split" not in table else table["split"] + "/" + table["layer"]
+    return {f"alpha/{name}": alpha for name, alpha in zip(names, table["alpha"])}
+
+
+def _generators(loader: Any) -> list:
+    """The random generators that loaders shuffle by."""
+    found = [getattr(part, "generator", None) for part in named_loaders(loader).values()]
+    return [generator for generator in found if generator is not None]
 
 
 class EpochProbe:
@@ -32,7 +40,7 @@ class EpochProbe:
     def __init__(
         self,
         probe: SparsityProbe,  # its `out` gets a folder an epoch
-        loader: Iterable,  # batches to probe on
+        loader: Any,  # batches to probe on, or {"train": batches, "fresh": batches}
         *,
         every: int = 1,  # epochs between two looks
     ):
@@ -52,11 +60,10 @@ class EpochProbe:
         probe = copy.copy(self.probe)
         if probe.out is not None:
             probe.out = Path(probe.out) / f"epoch_{epoch:04d}"
-        generator = getattr(self.loader, "generator", None)
-        state = None if generator is None else generator.get_state()
+        states = [(generator, generator.get_state()) for generator in _generators(self.loader)]
         with torch.random.fork_rng():
             table = probe.fit(model, self.loader).smoothness_
-        if generator is not None:
+        for generator, state in states:
             generator.set_state(state)
         table.insert(0, "epoch", epoch)
         self.tables.append(table)
