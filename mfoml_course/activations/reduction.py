@@ -47,6 +47,16 @@ def principal_components(
         scores[part, :n_directions] = pca.transform(np.asarray(rows[part], np.float64))
     return scores
 
+# %% ../../nbs/api/10_activations/reduction.ipynb #fcb55b7b
+def _n_bytes(shape: tuple[int, ...], dtype: str | np.dtype) -> float:
+    """What an array of that shape takes."""
+    return np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
+
+
+def _resize(array: np.ndarray, n_rows: int) -> None:
+    """Change the number of rows in place, also while somebody holds the array."""
+    array.resize((n_rows, *array.shape[1:]), refcheck=False)
+
 # %% ../../nbs/api/10_activations/reduction.ipynb #c6b0c437
 class RowBuffer:
     """Rows written one batch after another into one array, preallocated where the number of rows is known."""
@@ -84,8 +94,7 @@ class RowBuffer:
 
     def _allocate(self, shape: tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
         """The array of all rows expected, in memory or in the file."""
-        size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
-        if self.in_memory and (self.n_samples is None or size <= self.in_memory):
+        if self.in_memory and (self.n_samples is None or _n_bytes(shape, dtype) <= self.in_memory):
             self.file = None
         if self.file is None:
             return np.empty(shape, dtype)
@@ -98,11 +107,7 @@ class RowBuffer:
         if self.file is not None:
             room = len(self.array)
             raise ValueError(f"expected at most {room} samples, the loader gave {n_rows}: pass n_samples=?")
-        self._resize(max(n_rows, int(1.1 * len(self.array))))
-
-    def _resize(self, n_rows: int) -> None:
-        """Change the number of rows in place, also while somebody holds the array."""
-        self.array.resize((n_rows, *self.array.shape[1:]), refcheck=False)
+        _resize(self.array, max(n_rows, int(1.1 * len(self.array))))
 
     def rows(self) -> np.ndarray | None:  # (n_samples, d)
         """The array of the rows written, and no more; None if there were none."""
@@ -110,7 +115,7 @@ class RowBuffer:
             return None
         if self.file is not None:
             return self.array[: self.filled]
-        self._resize(self.filled)
+        _resize(self.array, self.filled)
         return self.array
 
 # %% ../../nbs/api/10_activations/reduction.ipynb #730e8ee2

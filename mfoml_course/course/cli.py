@@ -18,9 +18,10 @@ from .assignments import command_exercises
 from .benches import command_bench
 from .commands import command_collapse
 from .commands import command_glue
-from .commands import command_probe
 from .commands import command_train
 from .desk import command_start
+from .looks import command_probe
+from .looks import command_report
 from .projects import command_new_project
 from .terminal import MENDABLE
 from .terminal import budget_option
@@ -271,7 +272,14 @@ def doctor(image: bool) -> None:
     sys.exit(bool(failed))
 
 # %% ../../nbs/api/40_course/cli.ipynb #24646887
-EXPERIMENTS = (command_train, command_probe, command_collapse, command_glue, command_bench)
+EXPERIMENTS = (
+    command_train,
+    command_probe,
+    command_collapse,
+    command_glue,
+    command_report,
+    command_bench,
+)
 
 for command in (*EXPERIMENTS, command_exercises, command_new_project, command_start):
     main.add_command(command)

@@ -199,7 +199,7 @@ def _probe_rows(
                 probe.report(row)
             yield row
 
-
+# %% ../../nbs/api/20_probe.ipynb #e7bf0276
 def _add_rows(
     probe: "SparsityProbe",
     model: nn.Module,

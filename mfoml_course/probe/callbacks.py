@@ -33,7 +33,7 @@ def _generators(loader: Any) -> list:
     found = [getattr(part, "generator", None) for part in named_loaders(loader).values()]
     return [generator for generator in found if generator is not None]
 
-
+# %% ../../nbs/api/20_probe/callbacks.ipynb #6fd4dd8a
 class EpochProbe:
     """Callback of training.train: the probe at every n-th epoch; all rows in `smoothness_`."""
 
