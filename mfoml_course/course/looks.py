@@ -15,6 +15,10 @@ import click
 from .terminal import SEED
 from .terminal import Numbers
 from .terminal import Words
+from .terminal import device_option
+from .terminal import said_device
+from .terminal import seed_option
+from .terminal import show_gain
 from .terminal import told
 
 # %% ../../nbs/api/40_course/looks.ipynb #28b5e2f8
