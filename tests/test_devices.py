@@ -52,7 +52,7 @@ class Watched(nn.Module):
 def test_no_tensor_of_a_batch_outlives_it_and_forests_see_arrays(monkeypatch):
     seen = {}
 
-    def row(probe, name, features, labels):
+    def row(probe, name, features, labels, **options):
         seen[name] = (type(features), type(labels), features.shape)
         return {"layer": name}
 

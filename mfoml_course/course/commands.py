@@ -89,7 +89,9 @@ def command_collapse(preset: str | None, listed: bool, device: str | None, out: 
     if not listed and preset is None:
         raise click.UsageError("name a preset; mfoml collapse --list names them")
     if preset is not None and Path(preset).is_dir():
-        return _collapse_of_run(Path(preset))
+        from mfoml_course.course.looks import show_collapse
+
+        return show_collapse(Path(preset))
     from mfoml_course.experiments.collapse_presets import COLLAPSE_PRESETS
     from mfoml_course.experiments.collapse_runs import run_collapse
     from mfoml_course.experiments.seeds import summary_table
@@ -108,21 +110,6 @@ def command_collapse(preset: str | None, listed: bool, device: str | None, out: 
     click.echo(f"\ndata: {runs['data'].iloc[0]}, runs in {out}\n")
     show_table(summary_table(runs))
     show_gain(device or ("cuda" if options["budget"] == "gpu" else "cpu"), sum(spent), started)
-
-
-def _collapse_of_run(run: Path) -> None:
-    """Neural collapse at the kept epochs of a training's folder, a line each."""
-    from mfoml_course.experiments.kept_epochs import collapse_of_run
-
-    def told_look(record: dict[str, Any]) -> None:
-        layer = [name.partition("/")[2] for name in record if name.startswith("ncc_test/")][-1]
-        seen = {name: record[f"{name}/{layer}"] for name in ("nc1", "ncc_train", "ncc_test")}
-        numbers = "  ".join(f"{name} {value:.3f}" for name, value in seen.items())
-        click.echo(f"epoch {'last' if record['epoch'] is None else record['epoch']:>4}  {layer}  {numbers}")
-
-    with told():
-        collapse_of_run(run, report=told_look)
-    click.echo(f"\nkept in {run / 'collapse'}; mfoml report {run} shows it")
 
 # %% ../../nbs/api/40_course/commands.ipynb #718154d0
 @click.command("glue", epilog="Example: mfoml glue --task cola --epochs 3 --svsl-weight 1e-3 --first-layer 4")
