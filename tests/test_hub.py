@@ -1,6 +1,5 @@
 """Two users on a hub, configured as the course says but for spawner and login: each opens a notebook."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -76,12 +75,14 @@ class Hub:
 
     def wait(self, path, ready, seconds=60):
         """What the path answers as soon as it is ready."""
-        end = time.monotonic() + seconds
+        end, failure = time.monotonic() + seconds, None
         while time.monotonic() < end:
-            with contextlib.suppress(requests.RequestException):  # it is starting
+            try:
                 found = self.ask(path)
-                if ready(found):
-                    return found
+            except requests.RequestException as error:  # it is starting
+                failure, found = error, None
+            if found is not None and ready(found):
+                return found
             time.sleep(0.3)
         raise TimeoutError(path)
 
