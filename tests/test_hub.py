@@ -6,19 +6,21 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
 from tornado.httpclient import HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
-from mfoml_course.course.image import notebook_links
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from hubs import Hub  # noqa: E402
+
+from mfoml_course.course.image import notebook_links  # noqa: E402
 
 NEEDED = ("jupyterhub", "configurable_http_proxy", "jupyterhub_idle_culler", "nbgitpuller")
 USERS = ("ada", "emmy")
@@ -58,35 +60,6 @@ def free_ports(count):
     return ports
 
 
-class Hub:
-    """A running hub: its addresses answer to the test's token."""
-
-    def __init__(self, port):
-        self.port = port
-
-    def ask(self, path, method="get", parse=json.loads, **options):
-        """The answer to a request; an error for a refusal."""
-        address = f"http://127.0.0.1:{self.port}{path}"
-        answer = requests.request(
-            method, address, headers={"Authorization": f"token {TOKEN}"}, timeout=60, **options
-        )
-        answer.raise_for_status()
-        return parse(answer.text) if answer.text else None
-
-    def wait(self, path, ready, seconds=60):
-        """What the path answers as soon as it is ready."""
-        end, failure = time.monotonic() + seconds, None
-        while time.monotonic() < end:
-            try:
-                found = self.ask(path)
-            except requests.RequestException as error:  # it is starting
-                failure, found = error, None
-            if found is not None and ready(found):
-                return found
-            time.sleep(0.3)
-        raise TimeoutError(path)
-
-
 @pytest.fixture(scope="module")
 def hub(root, tmp_path_factory):
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -110,7 +83,7 @@ def hub(root, tmp_path_factory):
             stderr=log,
         )
         try:
-            found = Hub(public)
+            found = Hub(public, TOKEN)
             found.wait("/hub/api/", lambda answer: "version" in answer)
             yield found
         except TimeoutError as error:
