@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHECKS', 'same_python', 'check_kernel', 'check_amount', 'check_gpu', 'check_memory', 'check_disk', 'can_write',
-           'check_home', 'port_in_use', 'check_port', 'check_data', 'run_check', 'check_environment']
+           'check_home', 'port_in_use', 'check_port', 'check_compiler', 'check_data', 'run_check', 'check_environment']
 
 # %% ../../nbs/api/40_course/doctor.ipynb #182e33fd
 import shutil
@@ -138,6 +138,27 @@ def check_port(
     mend = f"stop the other server (jupyter server list), or: mfoml lab --port {port + 1}" if used else ""
     return [Check("port", "warn" if used else "ok", f"{port} is {'in use' if used else 'free'}", mend)]
 
+# %% ../../nbs/api/40_course/doctor.ipynb #524e4815
+def check_compiler() -> list[Check]:
+    """Whether large forests are compiled, and whether the result is kept for the next session."""
+    from mfoml_course.growing.engines import has_numba
+
+    if not has_numba():
+        found = "no numba: large forests are grown by scikit-learn, ten to a hundred times slower"
+        return [Check("compiler", "warn", found, "python -m pip install numba")]
+    from mfoml_course.growing.kernels import compiled_folder
+
+    folder = compiled_folder()
+    if not can_write(folder):
+        mend = "set NUMBA_CACHE_DIR to a folder that you may write"
+        found = f"compiled code cannot be kept in {folder.parent}: each session compiles anew"
+        return [Check("compiler", "warn", found, mend)]
+    there = folder.is_dir() and any(folder.rglob("*.nbc"))
+    found = (
+        "has compiled large forests" if there else "compiles when the first large forest grows, half a minute"
+    )
+    return [Check("compiler", "ok", f"numba {found}")]
+
 # %% ../../nbs/api/40_course/doctor.ipynb #c5a6f4c7
 def check_data() -> list[Check]:
     """Whether the data that come with the packages can be read."""
@@ -168,6 +189,7 @@ CHECKS = (
     check_home,
     check_kernel,
     check_gpu,
+    check_compiler,
     check_memory,
     check_disk,
     check_port,

@@ -37,7 +37,7 @@ SHAPES = (
     Shape("dense", 10_000, 784, max_depth=9, limit=25),
     Shape("wide", 10_000, 4096, max_depth=4, limit=80),
     Shape("deep", 50_000, 64, noise=2.0, limit=15),
-    Shape("numbers", 50_000, 64, n_classes=0, others=True, limit=5),
+    Shape("numbers", 50_000, 64, n_classes=0, limit=5),
     Shape("ten numbers", 50_000, 64, n_classes=0, n_outputs=10, max_depth=9, limit=6),
     Shape("thousand classes", 10_000, 64, n_classes=1000, noise=1.0, limit=50),
     Shape("layer", 50_000, 1000, max_depth=15, noise=4.0, grown=0),
