@@ -75,7 +75,7 @@ def sum_from_root(
     terms: np.ndarray,  # (n_nodes, ...) one term a node
 ) -> np.ndarray:  # (n_nodes, ...) the node's own term plus those of all its ancestors
     """What a sample gathers on its way from the root to each node."""
-    total = np.array(terms, dtype=np.result_type(terms, np.float32))
+    total = np.array(terms, dtype=float)
     for level in node_levels(nodes)[1:]:
         total[level] += total[nodes.parent[level]]
     return total

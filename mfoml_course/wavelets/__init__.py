@@ -170,8 +170,7 @@ def m_term_curve(
     X = check_features(X, wavelets.n_features, wavelets.feature_names)
     Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
-    weight_of_tree = wavelets.tree_weight.astype(wavelets.polynomials.dtype)
-    weighted = weight_of_tree[wavelets.tree][:, None, None] * wavelets.polynomials
+    weighted = wavelets.tree_weight[wavelets.tree][:, None, None] * wavelets.polynomials
     order, weight = rank_wavelets(wavelets), _mean_one(sample_weight, len(X))
     library = boosted_by(forest)
     if library and not (hasattr(forest, "predict_proba") and np.ndim(y) == 2):  # columns are log-odds
