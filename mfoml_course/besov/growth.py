@@ -110,7 +110,6 @@ def _level(n_samples: np.ndarray, ranks: np.ndarray, power: float) -> float:
 def _wanted_ranks(index: SmoothnessIndex) -> float:
     """Ranks that would let the verdict pass."""
     wanted, ranks = SAFE * FEWEST, index.details["ranks"]
-    reach = index.alpha - index.low if np.isfinite(index.alpha) else 0.0
     if index.low <= 0 < index.alpha and np.isfinite(index.high):
         reach = LOWER / (2 - LOWER) * (index.high - index.alpha)
         wanted = max(wanted, ranks * SAFE * (reach / index.alpha) ** 2)
@@ -185,10 +184,10 @@ def smoothness_growth(
     indices = [measure_forest(f, X[rows], y[rows], **options) for f, rows in zip(grown, parts)]
     indices.append(measure_forest(forest, X, y, **options))
     n_samples = np.array([*(len(rows) for rows in parts), len(X)])
-    before = indices[-2] if parts else indices[-1]
-    moves = still_moves(before, indices[-1])
+    before, now = [indices[0], *indices][-2:]
+    moves = still_moves(before, now)
     needed = samples_needed(n_samples, indices)
-    if moves and indices[-1].verdict == "measured":
+    if moves and now.verdict == "measured":
         needed = 4.0 * len(X)  # two more doublings, of which the last should not move it
     return SmoothnessGrowth(
         n_samples, indices, hungry_index(indices[-1], before, moves, needed), moves, needed

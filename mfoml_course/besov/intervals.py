@@ -35,9 +35,7 @@ def without_folds(
     size = pairs.folds.shape[1] // N_GROUPS
     left_out = pairs.folds[:, group * size : (group + 1) * size].sum(axis=1)
     factor = N_GROUPS / (N_GROUPS - 1)
-    return replace(
-        pairs, energy=factor * (pairs.energy - left_out), variance=factor * pairs.variance, folds=pairs.folds
-    )
+    return replace(pairs, energy=factor * (pairs.energy - left_out), variance=factor * pairs.variance)
 
 # %% ../../nbs/api/06_besov/intervals.ipynb #9100347c
 FLOOR = 0.045  # of alpha + 1/2, that no repetition shows

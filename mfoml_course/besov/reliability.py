@@ -77,7 +77,7 @@ def weighted_median(
     weight: np.ndarray,  # (n,) not negative, not all zero
 ) -> float:  # one of the values
     """The smallest value with at least half of the weight at or below it."""
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     below = weight[order].cumsum()
     at = np.searchsorted(below, below[-1] / 2 * (1 - TOUCH))
     return float(values[order][at])
