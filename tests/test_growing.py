@@ -1,5 +1,6 @@
 """Forests on bins: the trees of scikit-learn and plain laws, on drawn data; and their memory."""
 
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as some
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from mfoml_course.forest import WaveletForestClassifier, WaveletForestRegressor
-from mfoml_course.growing import bin_features, grow_forest
+from mfoml_course.growing import bin_features, engines, grow_forest
 from mfoml_course.trees import forest_nodes
 from mfoml_course.wavelets import m_term_sum
 
@@ -181,3 +182,17 @@ def test_no_copy_of_the_matrix_whatever_its_type_order_and_place(halves, tmp_pat
         for name, array in nodes_of(forest).items():
             np.testing.assert_array_equal(array, expected[name])
         assert forest.score(given_X[:500], y[:500]) > 0.8
+
+
+def test_without_numba_forests_are_exact_and_it_is_said_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setattr(engines, "has_numba", lambda: False)
+    monkeypatch.setattr(engines, "WORTH_IT", 100)
+    monkeypatch.setattr(engines, "_TOLD", [])
+    with pytest.warns(UserWarning, match="numba is not installed") as told:
+        forests = [WaveletForestRegressor(2, random_state=0).fit(X, X[:, 0]) for _ in range(2)]
+    assert [forest.engine_ for forest in forests] == ["exact"] * 2 and len(told) == 1
+    with pytest.raises(ImportError, match="engine='hist' needs numba: pip install numba"):
+        WaveletForestRegressor(2, engine="hist").fit(X, X[:, 0])
