@@ -38,7 +38,7 @@ def weighted_rows(
     """The rows that count, and how much; raises ValueError where no row does."""
     if sample_weight is None:
         return np.arange(len(X)), None
-    if not np.any(sample_weight):  # scikit-learn's words: its older releases let it pass
+    if not np.any(np.asarray(sample_weight)):  # scikit-learn's words: its older releases let it pass
         raise ValueError("Sample weights must contain at least one non-zero number: sample_weight is all 0")
     sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     rows = np.flatnonzero(sample_weight > 0)

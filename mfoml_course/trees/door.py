@@ -87,7 +87,7 @@ def check_terms(
     terms = np.array([t.weight * t.value[apply(t, X)] for t in nodes])  # (n_trees, n_rows, n_outputs)
     total = offset + terms.sum(axis=0)
     own = np.reshape(raw_prediction(model, library, X), total.shape)
-    limit = 1e-4 * max(np.abs(terms).sum(axis=0).max(), np.abs(offset).max())
+    limit = 1e-14 + 1e-4 * max(np.abs(terms).sum(axis=0).max(), np.abs(offset).max())  # 1e-14: rounding
     if not (np.abs(own - total) <= limit).all():
         row, column = np.unravel_index(np.argmax(np.abs(own - total)), total.shape)
         given = f"predicts {own[row, column]:.6g} where its trees add up to {total[row, column]:.6g}"
