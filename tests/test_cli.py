@@ -198,7 +198,7 @@ BAD_LINES = {  # command line: words of the answer; {file} is a file, {run} a fo
     "collapse mnist1d-collapse --gamma 99 --svsl-weight 1 --out {new}": "expected --gamma in 0..5",
     "glue --task nothing": "unknown task 'nothing'",
     "glue --data {run} --out {new}": "no file of cola's train split",
-    "glue --task reviews --budget smoke --first-layer 99 --svsl-weight 1 --out {new}": "expected --first-layer",
+    "glue --task reviews --budget smoke --first-layer 99 --svsl-weight 1 --out {new}": "expected --first",
     "bench encoders --out {file}": "is damaged",
     "lab --port 0": "--port",
 }
