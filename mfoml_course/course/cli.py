@@ -205,8 +205,9 @@ def write_readme_files(
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve."
 )
+@click.option("--solutions", is_flag=True, help="Also the solved exercises: for lecturers.")
 @click.option("--readme", is_flag=True, help="Write README.md from nbs/index.ipynb instead.")
-def docs(out: Path, show: bool, port: int, readme: bool) -> None:
+def docs(out: Path, show: bool, port: int, solutions: bool, readme: bool) -> None:
     """Build the course's site from the notebooks."""
     root = find_course()
     if readme:
@@ -219,7 +220,7 @@ def docs(out: Path, show: bool, port: int, readme: bool) -> None:
         from mfoml_course.course.server import serve_pages
         from mfoml_course.course.site import build_site
 
-        click.echo(f"site: {build_site(root, out, progress=click.echo)}")
+        click.echo(f"site: {build_site(root, out, solutions=solutions, progress=click.echo)}")
     except ImportError as error:
         raise CourseError(f'{error.name} is missing: python -m pip install -e ".[docs]"') from error
     except RuntimeError as error:

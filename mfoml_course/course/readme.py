@@ -102,7 +102,8 @@ def notebook_lists(
     nbs, lines = Path(root) / "nbs", ["**The workshop**, in the order of the lectures:", ""]
     for path in sorted((nbs / "workshop").glob("*.ipynb")):
         title, summary = notebook_heading(json.loads(path.read_text(encoding="utf-8")))
-        lines.append(f"1. [{title}](workshop/{path.name}): {summary}")
+        beside = f" [Exercises](exercises/{path.name})" if (nbs / "exercises" / path.name).is_file() else ""
+        lines.append(f"1. [{title}](workshop/{path.name}): {summary}{beside}")
     lines += ["", "**The library**, each page teaching the idea that its module implements:", ""]
     for heading, group in group_pages("api", section_pages(nbs, "api")).items():
         titles = [
