@@ -22,7 +22,7 @@ pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from pages import NARROW, PATIENCE, PROBLEMS, READY, STATES, WIDE, Watched  # noqa: E402
+from pages import NARROW, PATIENCE, PROBLEMS, READY, STATES, STILL, WIDE, Watched  # noqa: E402
 
 from mfoml_course.course.server import serve_pages
 from mfoml_course.course.site import SECTIONS, build_site, section_pages
@@ -77,11 +77,13 @@ def test_a_phone_and_a_switch(browser, site):
         watched = Watched(context)
         watched.tab.goto((site / "index.html").as_uri())
         watched.tab.wait_for_function(READY, polling=100)
+        watched.tab.evaluate(STILL)
         assert watched.tab.evaluate(PROBLEMS, "dark") == []
         watched.tab.set_viewport_size(WIDE)
         watched.tab.locator(".theme-switch-button").first.click()
         watched.tab.locator("button.theme-change-button[data-mode=light]").first.click()
         watched.tab.wait_for_function(READY, polling=100)
+        watched.tab.evaluate(STILL)
         assert watched.tab.evaluate(PROBLEMS, "light") == [] and watched.wrong == []
 
 
