@@ -172,7 +172,7 @@ def _layer_list(layers: Layers) -> list:
     wrong = [layer for layer in layers if not isinstance(layer, (str, nn.Module)) or layer == ""]
     if wrong:
         raise ValueError(f"expected layers as names, globs or modules, got {wrong[0]!r}")
-    if len({layer if isinstance(layer, str) else id(layer) for layer in layers}) != len(layers):
+    if len(set(layers)) != len(layers):
         raise ValueError(f"expected distinct layers, got {layers}: a layer counts once")
     return layers
 

@@ -10,7 +10,7 @@ its change. The same command goes on where it stopped, since FILE is written aft
 run without a fault must pass first: in a broken harness everything looks caught.
 
 Survivors that are known are explained in tests/faults_argued.json: those that change nothing
-(`same`), and the rest.
+(`same`), which are tried on their own notebook only and counted apart, and the rest.
 """
 
 import argparse
@@ -446,9 +446,20 @@ def explained(entry, argued):
     )
 
 
+def read_argued():
+    """What is known of survivors."""
+    return json.loads(ARGUED.read_text(encoding="utf-8")) if ARGUED.exists() else []
+
+
+def changes_nothing(fault, argued):
+    """Whether it is argued that the fault changes nothing."""
+    known = explained({"fault": fault.name, "change": change(fault)}, argued)
+    return known is not None and known["same"]
+
+
 def summary(results):
     """Counts and the list of survivors with what is known of them."""
-    argued = json.loads(ARGUED.read_text(encoding="utf-8")) if ARGUED.exists() else []
+    argued = read_argued()
     left = [dict(entry) for entry in results if not entry["caught"]]
     for entry in left:
         known = explained(entry, argued) or {}
@@ -547,11 +558,11 @@ def by_notebook(faults):
 
 def run_own(faults, record, *, jobs, last):
     """Try the faults on their own notebooks; gives those unseen, or keeps them in the last stage."""
-    groups, survivors = by_notebook(faults), []
+    groups, survivors, argued = by_notebook(faults), [], read_argued()
     with ThreadPoolExecutor(jobs) as pool:
         for noticed in pool.map(replay, groups, groups.values()):
             for fault, how in noticed.items():
-                if how or last:
+                if how or last or changes_nothing(fault, argued):
                     record.add(fault, how)
                 else:
                     survivors.append(fault)

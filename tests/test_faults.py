@@ -107,3 +107,17 @@ def test_notebooks_above_import_what_is_below():
     [path] = faults.chosen_notebooks(["importance"])
     above = [other.relative_to(faults.ROOT / "nbs").as_posix() for other in faults.notebooks_above(path)]
     assert "index.ipynb" in above and "api/01_simplex.ipynb" not in above
+
+
+def test_what_is_argued_stands_in_its_notebook():
+    notebooks = {
+        faults.notebook_module(path): path for path in (faults.ROOT / "nbs" / "api").rglob("*.ipynb")
+    }
+    for entry in faults.read_argued():
+        lines = [
+            line
+            for _, source in faults.read_cells(notebooks[entry["module"]])
+            for line in source.splitlines()
+        ]
+        gone = [line[1:] for line in entry["change"] if line.startswith("-") and line[1:] not in lines]
+        assert not gone and entry["why"] and isinstance(entry["same"], bool), (entry, gone)

@@ -84,7 +84,7 @@ def kmeans_rand_index(
 
     n_clusters = min(len(np.unique(labels)), len(np.unique(features, axis=0)))
     single = features.astype(np.float32) if np.abs(features).max() < LARGE else features
-    clusters = KMeans(n_clusters, n_init=1, random_state=random_state).fit_predict(single)
+    clusters = KMeans(n_clusters, random_state=random_state).fit_predict(single)
     return float(adjusted_rand_score(labels, clusters))
 
 # %% ../../nbs/api/20_probe/baselines.ipynb #48ec87cd
