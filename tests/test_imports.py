@@ -24,7 +24,17 @@ def exported_modules():
 
 COMPILED = {  # rooms that need numba at their top: imported inside functions only
     f"growing.{name}"
-    for name in ("kernels", "cutting", "counting", "sorting", "pairing", "summing", "frontier", "levels")
+    for name in (
+        "kernels",
+        "cutting",
+        "counting",
+        "sorting",
+        "pairing",
+        "summing",
+        "frontier",
+        "refining",
+        "levels",
+    )
 }
 
 

@@ -65,6 +65,7 @@ class GrownTree:
     # start, stop, left, right, parent, depth, place, cut, next bin
     nodes: np.ndarray  # (n_nodes, 9)
     rows: np.ndarray  # (n_rows,) the bag; a leaf's rows are those from start to stop
+    thresholds: np.ndarray | None = None  # (n_nodes,) where nodes had bins of their own
 
 
 def _limits(
@@ -113,12 +114,15 @@ def grow_tree(
     from mfoml_course.growing.summing import Labels
 
     rows, n_places = _class_after_class(bag, labels), binned.n_places
-    bins = np.maximum.reduceat(binned.n_bins, np.arange(0, n_places, LANES))
+    bins, blocks = np.maximum.reduceat(binned.n_bins, np.arange(0, n_places, LANES)), binned.blocks
+    if binned.values is not None:
+        bins, blocks = np.array([binned.lower.shape[1]]), blocks.copy()
     limits = _limits(binned, max_depth, min_samples_leaf, max_leaf_nodes, n_drawn or n_places)
     given = Labels(labels.codes, labels.targets, labels.weights, labels.by_class, labels.weighted)
-    data = Data(binned.blocks, bins, n_places)
-    growth = Growth(data, given, rows, limits, np.random.RandomState(seed))
-    return GrownTree(grow(growth), growth.rows)
+    data = Data(blocks, bins, n_places)
+    growth = Growth(data, given, rows, limits, np.random.RandomState(seed), binned.values)
+    nodes = grow(growth)
+    return GrownTree(nodes, growth.rows, None if binned.values is None else growth.thresholds[: len(nodes)])
 
 # %% ../../nbs/api/07_growing.ipynb #79e7bdd9
 def _leaf_sums(
@@ -199,8 +203,11 @@ def grown_tree_nodes(
     inner = left >= 0
     feature, threshold = np.full(len(left), -1), np.full(len(left), np.nan)
     feature[inner] = binned.columns[place[inner]]
-    ends = binned.upper[place[inner], cut[inner]], binned.lower[place[inner], following[inner]]
-    threshold[inner] = ends[0] / 2 + ends[1] / 2
+    if tree.thresholds is None:
+        threshold[inner] = binned.upper[place[inner], cut[inner]] / 2
+        threshold[inner] += binned.lower[place[inner], following[inner]] / 2
+    else:
+        threshold[inner] = tree.thresholds[inner]
     value, mass = _values(tree, labels, Y, n_classes)
     return TreeNodes(
         parent=parent,

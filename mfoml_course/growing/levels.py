@@ -27,6 +27,7 @@ from mfoml_course.growing.frontier import (
     enter_level,
 )
 from .kernels import LANES, compiled
+from .refining import note_thresholds, refine
 from .sorting import SMALL, Sorting, try_sorting
 from .summing import make_summing, sum_of_rows, try_summing
 
@@ -124,6 +125,7 @@ class Growth:
         rows,  # (n_rows,) the bag, class after class; reordered: every leaf's rows are its segment
         limits,
         random_state,  # numpy's
+        values=None,  # (n_samples, n_places) 32-bit, where nodes get bins of their own
     ):
         self.data, self.labels, self.rows, self.limits = data, labels, rows, limits
         self.rank = np.full(LANES * len(data.blocks), data.n_features)
@@ -135,6 +137,8 @@ class Growth:
         self.gains = np.full(2 * len(rows), -1.0)
         self.spare = np.empty_like(rows)
         self.n_nodes = 1
+        self.values, self.n_bins = values, int(data.n_bins.max())
+        self.made_for, self.thresholds = np.zeros(2 * len(rows)), np.full(2 * len(rows), np.nan)
         self.desks = {}
 
     def desk(
@@ -142,19 +146,18 @@ class Growth:
         name,  # "sorting", "counting", "wide" or "summing"
     ):
         """Room to work, made when it is first needed."""
-        n_bins = int(self.data.n_bins.max())
         make = {
             "sorting": make_sorting,
-            "counting": lambda: make_counting(n_bins, False),
-            "wide": lambda: make_counting(n_bins, True),
-            "summing": lambda: make_summing(n_bins * LANES),
+            "counting": lambda: make_counting(self.n_bins, False),
+            "wide": lambda: make_counting(self.n_bins, True),
+            "summing": lambda: make_summing(self.n_bins * LANES),
         }
         if name not in self.desks:
             self.desks[name] = make[name]()
         return self.desks[name]
 
     def offer(self, level):
-        """Every block offers its cuts to the nodes of a level."""
+        """Every block offers its cuts to a level's nodes."""
         given = self.data, self.rows, self.rank, level, self.limits.min_leaf
         if self.labels.by_class and not self.labels.weighted:
             largest = np.diff(self.nodes[level.nodes][:, [START, STOP]]).max(initial=0)
@@ -223,6 +226,8 @@ def grow(
     """The nodes of the grown tree."""
     todo, waiting = np.zeros(1, np.int64), np.empty(0, np.int64)
     while len(todo):
+        if growth.values is not None:
+            refine(growth, todo)
         given = growth.rows, growth.labels, growth.limits, growth.data
         level = enter_level(growth.nodes, todo, *given)
         growth.look(level)
@@ -231,6 +236,8 @@ def grow(
             cuts, waiting = take_best(growth, np.concatenate([waiting, cuts]))
         todo = cut_nodes(growth.data, growth.rows, growth.nodes, cuts, growth.n_nodes, growth.spare)
         growth.n_nodes += len(todo)
+        if growth.values is not None:
+            note_thresholds(growth.values, growth.rows, growth.nodes, cuts, growth.thresholds)
     return growth.nodes[: growth.n_nodes].copy()
 
 # %% ../../nbs/api/07_growing/levels.ipynb #0218b4f1
