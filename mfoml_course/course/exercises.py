@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 import mfoml_course
 from .answers import Local
@@ -84,8 +85,8 @@ def hint(
 # %% ../../nbs/api/40_course/exercises.ipynb #4e215d2e
 def progress_file() -> Path:
     """Where this user's progress is kept."""
-    home = Path.home() / ".local" / "share" / "mfoml_course"
-    return Path(os.environ.get("MFOML_PROGRESS") or home / "exercises.json")
+    data = platformdirs.user_data_path("mfoml_course", appauthor=False)
+    return Path(os.environ.get("MFOML_PROGRESS") or data / "exercises.json")
 
 
 def solved_exercises() -> dict[str, str]:  # name: when it was first solved

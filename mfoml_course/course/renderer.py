@@ -28,6 +28,7 @@ _MARKDOWN = {
     "myst_enable_extensions": ["dollarmath", "amsmath", "deflist"],
     "myst_dmath_double_inline": True,
     "nb_execution_mode": "off",
+    "nb_render_markdown_format": "myst",  # formulas in Markdown outputs too
     "nb_ipywidgets_js": {},
     "nb_merge_streams": True,
 }

@@ -93,12 +93,11 @@ class Talk:
 
     def __init__(
         self,
-        process: subprocess.Popen,  # of handins.start_handin
-        limits: Limits,
+        lines: Lines,  # of the process
     ) -> None:
-        self.process = process
-        self.limits = limits
-        self.lines = Lines(process, limits)
+        self.lines = lines
+        self.process = lines.process
+        self.limits = lines.limits
 
     def tell(
         self,
@@ -130,7 +129,7 @@ def talk_with(
     with tempfile.TemporaryDirectory(prefix="mfoml-handin-", ignore_cleanup_errors=True) as scratch:
         process = start_handin(scratch, walls=walls)
         try:
-            yield Talk(process, limits)
+            yield Talk(Lines(process, limits))
         finally:
             _end(process)
 

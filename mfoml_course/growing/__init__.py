@@ -209,19 +209,10 @@ def grown_tree_nodes(
     else:
         threshold[inner] = tree.thresholds[inner]
     value, mass = _values(tree, labels, Y, n_classes)
-    return TreeNodes(
-        parent=parent,
-        left=left,
-        right=right,
-        feature=feature,
-        threshold=threshold,
-        value=value,
-        jump=node_jumps(value, parent),
-        measure=mass / mass[0],
-        n_samples=stop - start,
-        n_features=binned.n_features,
-        weight=weight,
-    )
+    cuts = dict(feature=feature, threshold=threshold, n_features=binned.n_features)
+    means = dict(value=value, jump=node_jumps(value, parent))
+    counts = dict(measure=mass / mass[0], n_samples=stop - start, weight=weight)
+    return TreeNodes(parent=parent, left=left, right=right, **cuts, **means, **counts)
 
 # %% ../../nbs/api/07_growing.ipynb #5aabde79
 def grow_forest(

@@ -25,11 +25,14 @@ def choose_engine(
     n_samples: int,
     n_features: int,
     n_trees: int,
+    *,
+    worth_it: float | None = None,  # work from which bins are taken; None: WORTH_IT
 ) -> str:  # "exact" or "hist"
     """Which engine grows a forest; ValueError for another name, ImportError for "hist" without numba."""
     if engine not in ENGINES:
         raise ValueError(f"expected engine as one of {', '.join(map(repr, ENGINES))}, got {engine!r}")
-    wanted = engine == "hist" or (engine == "auto" and n_samples * n_features * n_trees >= WORTH_IT)
+    least = WORTH_IT if worth_it is None else worth_it
+    wanted = engine == "hist" or (engine == "auto" and n_samples * n_features * n_trees >= least)
     if not wanted or has_numba():
         return "hist" if wanted else "exact"
     if engine == "hist":

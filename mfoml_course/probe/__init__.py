@@ -45,7 +45,7 @@ _all_ = ["batch_size", "chosen_rows", "layer_smoothness", "read_rows", "subsampl
 # %% ../../nbs/api/20_probe.ipynb #d40b9661
 NOT_COMPARED = ("layers", "out", "report", "n_jobs")  # settings that change no row
 MEMORY_SHARE = 0.25  # of the free memory, that the features of all layers may take
-FEATURES_FOLDER = "features"  # in the folder of a probe, while it is at work
+FEATURES_FOLDER = ".mfoml-features"  # in the folder of a probe, while it is at work; nobody else's name
 
 
 def probe_settings(
