@@ -21,7 +21,7 @@ DECKS = [
     pytest.param(path.stem, marks=() if path.stem == QUICK else pytest.mark.slow)
     for path in workshop_notebooks(ROOT)
 ]
-STANDING = "() => window.Reveal && Reveal.isReady() && document.querySelectorAll('.math').length >= 0"
+STANDING = "() => window.Reveal && Reveal.isReady()"
 SEEN = """() => {
     const slide = Reveal.getCurrentSlide();
     const figures = [...slide.querySelectorAll('.mfoml-figure')];
