@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPLITTABLE', 'PURE', 'OWN', 'MEANS', 'HonestTerms', 'tree_honest', 'join_honest', 'label_classes', 'unseen_rows',
-           'check_own', 'check_leaves', 'has_unseen', 'holds_means', 'row_leaves', 'honest_terms']
+           'check_leaves', 'has_unseen', 'holds_means', 'row_leaves', 'honest_terms']
 
 # %% ../../nbs/api/03_wavelets/honest.ipynb #678d4393
 from dataclasses import dataclass
@@ -153,29 +153,16 @@ def _check_labels(nodes: TreeNodes, leaf: np.ndarray, Y: np.ndarray, weight: np.
         raise ValueError("expected the forest's own labels y, got others: its leaves hold other means")
 
 
-def check_own(
+def check_leaves(
     nodes: TreeNodes,  # one tree
-    X: np.ndarray,  # (n_bag, n_features) its bag, repeated rows included
-    Y: np.ndarray,  # (n_bag, n_outputs)
+    leaf: np.ndarray,  # (n_bag,) the leaves that its bag falls into
+    Y: np.ndarray,  # (n_bag, n_outputs) its bag's labels, repeated rows included
     bag: np.ndarray,  # (n_bag,) the rows' numbers
     *,
     weight: np.ndarray,  # (n_bag,)
     has_means: bool = True,  # whether the leaves' values are means
 ) -> None:
     """Raises ValueError where a tree was not grown on these rows and labels."""
-    check_leaves(nodes, apply(nodes, X), Y, bag, weight=weight, has_means=has_means)
-
-
-def check_leaves(
-    nodes: TreeNodes,  # one tree
-    leaf: np.ndarray,  # (n_bag,) the leaves that its bag falls into
-    Y: np.ndarray,  # (n_bag, n_outputs)
-    bag: np.ndarray,  # (n_bag,) the rows' numbers
-    *,
-    weight: np.ndarray,  # (n_bag,)
-    has_means: bool = True,  # whether the leaves' values are means
-) -> None:
-    """The same where the leaves are known."""
     check_rows(nodes, leaf, bag, weight)
     if has_means and Y.shape[1] == nodes.value.shape[1]:
         _check_labels(nodes, leaf, Y, weight)
