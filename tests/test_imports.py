@@ -33,6 +33,7 @@ COMPILED = {  # rooms that need numba at their top: imported inside functions on
         "summing",
         "frontier",
         "refining",
+        "sharpening",
         "levels",
     )
 }

@@ -91,7 +91,8 @@ def binned_nodes(
 ) -> list[TreeNodes]:  # one a tree
     """The trees of a forest on bins."""
     bags = forest.estimators_samples_
-    binned = bin_features(X, max_bins=forest.max_bins, random_state=int(seeds[0]))
+    given = dict(max_bins=forest.max_bins, random_state=int(seeds[0]), sample_weight=sample_weight)
+    binned = bin_features(X, **given)
     limits = binned_limits(forest, binned.n_places, len(bags[0]))
     values = None if np.ndim(grow_on) == 1 else Y
     given = dict(bags=bags, seeds=seeds, n_jobs=forest.n_jobs, n_classes=Y.shape[1] + 1, **limits)

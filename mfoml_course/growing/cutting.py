@@ -27,16 +27,17 @@ def middle(
 @compiled
 def distinct_values(
     ordered,  # (n,) sorted
+    weights,  # (n,) how often each counts
     values,  # (n,) filled with the distinct ones
-    mass,  # (n,) filled with how often each occurs
+    mass,  # (n,) filled with how much each weighs
 ):
     """How many distinct values there are."""
     n = 0
-    for value in ordered:
-        if n and value == values[n - 1]:
-            mass[n - 1] += 1
+    for i in range(len(ordered)):
+        if n and ordered[i] == values[n - 1]:
+            mass[n - 1] += weights[i]
         else:
-            values[n], mass[n] = value, 1
+            values[n], mass[n] = ordered[i], weights[i]
             n += 1
     return n
 
@@ -62,7 +63,7 @@ def cut_by_value(
 @compiled
 def cut_by_mass(
     values,  # (n,) distinct, ascending
-    mass,  # (n,) how often each occurs
+    mass,  # (n,) how much each weighs
     n,  # number of them
     cuts,  # filled for one feature
     column,  # its number
@@ -85,13 +86,15 @@ def cut_by_mass(
 @compiled
 def cut_columns(
     ordered,  # (n_features, n) a sample of each feature, sorted
+    weights,  # (n_features, n) how often each value counts; (1, n): the same for all features
     cuts,  # filled; edges, upper and lower hold inf before
 ):
     """Cuts every feature."""
     values = np.empty(ordered.shape[1], np.float32)
-    mass = np.empty(ordered.shape[1], np.int64)
+    mass = np.empty(ordered.shape[1])
     for column in range(len(ordered)):
-        n = distinct_values(ordered[column], values, mass)
+        own = weights[min(column, len(weights) - 1)]
+        n = distinct_values(ordered[column], own, values, mass)
         cuts.exact[column] = n <= cuts.edges.shape[1]
         if cuts.exact[column]:
             cut_by_value(values, n, cuts, column)

@@ -28,6 +28,7 @@ from mfoml_course.growing.frontier import (
 )
 from .kernels import LANES, compiled
 from .refining import note_thresholds, refine
+from .sharpening import sharpen
 from .sorting import SMALL, Sorting, try_sorting
 from .summing import make_summing, sum_of_rows, try_summing
 
@@ -135,10 +136,10 @@ class Growth:
         self.nodes = np.full((2 * len(rows), 9), -1, np.int32)
         self.nodes[0, [START, STOP, DEPTH]] = 0, len(rows), 0
         self.gains = np.full(2 * len(rows), -1.0)
-        self.spare = np.empty_like(rows)
-        self.n_nodes = 1
+        self.spare, self.n_nodes = np.empty_like(rows), 1
         self.values, self.n_bins = values, int(data.n_bins.max())
         self.made_for, self.thresholds = np.zeros(2 * len(rows)), np.full(2 * len(rows), np.nan)
+        self.n_classes = int(labels.codes.max(initial=0)) + 1
         self.desks = {}
 
     def desk(
@@ -226,11 +227,11 @@ def grow(
     """The nodes of the grown tree."""
     todo, waiting = np.zeros(1, np.int64), np.empty(0, np.int64)
     while len(todo):
-        if growth.values is not None:
-            refine(growth, todo)
+        refine(growth, todo)
         given = growth.rows, growth.labels, growth.limits, growth.data
         level = enter_level(growth.nodes, todo, *given)
         growth.look(level)
+        sharpen(growth, level)
         cuts = note_cuts(growth, level)
         if growth.limits.max_leaves:
             cuts, waiting = take_best(growth, np.concatenate([waiting, cuts]))
