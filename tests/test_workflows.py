@@ -1,13 +1,16 @@
 """The workflows of GitHub: what they may do, what they run, and what a linter says of them."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema.validators import validator_for
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -29,6 +32,33 @@ def test_the_linter_is_content():
     command = [linter, "--offline", "--quiet", "--no-progress", str(ROOT / ".github")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SCHEMAS = {  # of those that check-jsonschema brings with it
+    **{path: "github-workflows" for path in WORKFLOWS},
+    ROOT / ".github" / "dependabot.yml": "dependabot",
+    ROOT / "CITATION.cff": "citation-file-format",
+}
+
+
+def objections(content, name):
+    """What a schema has against a parsed file."""
+    spec = find_spec("check_jsonschema")
+    if spec is None:
+        pytest.skip("check-jsonschema is not installed")
+    path = Path(spec.origin).parent / "builtin_schemas" / "vendor" / f"{name}.json"
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    content = {"on" if key is True else key: value for key, value in content.items()}  # YAML's yes
+    plain = json.loads(json.dumps(content, default=str))  # dates as texts
+    return [error.message[:200] for error in validator_for(schema)(schema).iter_errors(plain)]
+
+
+def test_files_obey_their_schemas():
+    assert {path.name: objections(read(path), name) for path, name in SCHEMAS.items()} == {
+        path.name: [] for path in SCHEMAS
+    }
+    wrong = {"on": "push", "jobs": {"test": {"run-on": "ubuntu-latest", "steps": []}}}
+    assert objections(wrong, "github-workflows")  # and it would notice a mistake
 
 
 def test_actions_are_named_by_commit_and_say_their_version():

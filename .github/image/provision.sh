@@ -57,7 +57,7 @@ owned() { # path user: on the real machine only
 # The system's packages and the users.
 if [ -z "$root" ]; then
     missing=()
-    for package in git curl python3-venv libgomp1; do
+    for package in git curl python3-venv libgomp1 bubblewrap; do
         dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
     done
     if [ ${#missing[@]} -gt 0 ]; then

