@@ -1,5 +1,6 @@
 """CONTRIBUTING.md's ten steps, followed on a copy of the repository."""
 
+import json
 import os
 import re
 import shutil
@@ -38,12 +39,17 @@ def run(command, copy):
     return done.stdout
 
 
-@pytest.mark.slow
-def test_the_ten_steps_lead_to_a_notebook_and_a_page(tmp_path):
-    copy = tmp_path / "copy"
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the repository, which may be changed."""
     kept_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "runs", "mfoml-*")
-    shutil.copytree(ROOT, copy, ignore=kept_out)
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
+    shutil.copytree(ROOT, tmp_path / "copy", ignore=kept_out)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "copy", check=True)
+    return tmp_path / "copy"
+
+
+@pytest.mark.slow
+def test_the_ten_steps_lead_to_a_notebook_and_a_page(copy):
     for language, code in blocks():
         run([sys.executable, "-c", code] if language == "python" else ["bash", "-ec", code], copy)
     assert "def total_energy" in (copy / "mfoml_course" / "wavelets" / "energy.py").read_text(
@@ -58,3 +64,30 @@ def test_the_hooks_run_programs_that_are_required():
     entries = [hook["entry"].split()[0] for repository in config["repos"] for hook in repository["hooks"]]
     assert entries and all(shutil.which(entry, path=str(Path(sys.executable).parent)) for entry in entries)
     assert all(repository["repo"] == "local" for repository in config["repos"]), "hooks fetch nothing"
+
+
+def commands_of_the_start():
+    """What the workshop's first notebook tells to type when the package has been changed, in order."""
+    start = json.loads((ROOT / "nbs" / "workshop" / "00_start.ipynb").read_text(encoding="utf-8"))
+    texts = ["".join(cell["source"]) for cell in start["cells"] if cell["cell_type"] == "markdown"]
+    [text] = [text for text in texts if "nbdev-export" in text]
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [re.sub(" +# .*", "", line) for block in blocks[1:] for line in block.splitlines()]
+
+
+@pytest.mark.slow
+def test_a_changed_package_is_exported_tested_built_and_installed_again(copy):
+    editor, export, test, everything, build, install = commands_of_the_start()
+    assert editor == "jupyter lab nbs/api/05_sparsity.ipynb" and everything == "mfoml test"
+    notebook = copy / "nbs" / "api" / "05_sparsity.ipynb"
+    before, told = "N_tau(f,F) of the lecture; inf", "N_tau(f,F), changed by a student; inf"
+    text = notebook.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    notebook.write_text(text.replace(before, told), encoding="utf-8")
+    run(["bash", "-ec", export], copy)
+    run(["bash", "-ec", f"{test} -n0 -q"], copy)
+    run(["bash", "-ec", build.replace("wheel ", "wheel -q --no-build-isolation ")], copy)
+    run(["bash", "-ec", install.replace("install ", "install -q --no-index --target site ")], copy)
+    shown = "mfoml_course.sparsity as found; print(found.__file__, found.sparsity.__doc__)"
+    said = run([sys.executable, "-c", f"import sys; sys.path[0] = 'site'; import {shown}"], copy)
+    assert said.startswith(str(copy / "site")) and told in said

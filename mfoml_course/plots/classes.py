@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .figures import COLORS, SYMBOLS, check_named, check_values, finish_figure, spell
+from .figures import CLASS_COLORS, SYMBOLS, check_named, check_values, finish_figure, spell
 from .networks import rows_by
 
 # %% ../../nbs/api/30_plots/classes.ipynb #c65e9e9f
@@ -29,9 +29,9 @@ def _class_dots(
     label: str,
     i: int,  # which class this is
 ) -> go.Scatter:
-    """The samples of one class; six colours times six shifted symbols keep 36 classes apart."""
-    symbol = SYMBOLS[(i + i // len(COLORS)) % len(SYMBOLS)]
-    marker = dict(color=COLORS[i % len(COLORS)], symbol=symbol, size=5, opacity=0.75)
+    """The samples of one class; ten colours times six shifted symbols keep 60 classes apart."""
+    symbol = SYMBOLS[(i + i // len(CLASS_COLORS)) % len(SYMBOLS)]
+    marker = dict(color=CLASS_COLORS[i % len(CLASS_COLORS)], symbol=symbol, size=5, opacity=0.75)
     x, y = points.astype(np.float32).T
     return go.Scatter(x=x, y=y, mode="markers", name=label, legendgroup=label, marker=marker)
 
