@@ -68,6 +68,7 @@ def jackknife_parts(
         return read_pairs(other, leaves=leaves, noisy=reading.noisy, shorter=shorter).estimate(method)
 
     n_trees = pairs.n_trees
+    pairs = chosen_pairs(pairs, np.argsort(pairs.log_norm, kind="stable"), n_trees=n_trees)  # sorted once
     others = [again(without_tree(pairs, tree)) for tree in range(n_trees)] if n_trees > 1 else []
     groups = [again(without_folds(pairs, group)) for group in range(N_GROUPS)] if reading.noisy else []
     moved = abs(reading.estimate(method) - again(pairs, shorter=1.0))

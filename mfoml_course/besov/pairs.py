@@ -43,15 +43,15 @@ class SiblingPairs:
 def node_keys(
     tree: np.ndarray,  # (n,) number of the tree
     node: np.ndarray,  # (n,) number of the node in its tree
-) -> np.ndarray:  # (n,) complex
+) -> np.ndarray:  # (n,) 64-bit integers
     """A tree and a node of it as one number, ordered by the tree and then by the node."""
-    return tree + 1j * node
+    return (np.asarray(tree, np.int64) << 32) + np.asarray(node, np.int64)
 
 
 def _siblings(tree: np.ndarray, parent: np.ndarray) -> np.ndarray:  # (n_wavelets,) each -> (n_pairs, 2)
     """The rows of the two children of each split, by tree and parent."""
     family = node_keys(tree, parent)
-    rows = np.argsort(family)
+    rows = np.argsort(family, kind="stable")
     if not np.array_equal(family[rows[::2]], family[rows[1::2]]):
         raise ValueError("expected wavelets of both children of every split")
     return rows.reshape(-1, 2)
@@ -62,17 +62,17 @@ def parent_depths(
     node: np.ndarray,  # (n_wavelets,)
     parent: np.ndarray,  # (n_wavelets,)
 ) -> np.ndarray:  # (n_wavelets,) splits between the root and the node's parent
-    """How deep each node's parent lies, by walking down all trees at once."""
+    """How deep each node's parent lies, by walking up all trees at once."""
     own = node_keys(tree, node)
     above = node_keys(tree, parent)
-    below_root = np.isin(above, own)  # the parent is not a root
-    order = np.argsort(own)
-    parent_row = order[np.searchsorted(own, above[below_root], sorter=order)]
-    depth = np.zeros(len(node), int)
-    deeper = below_root.astype(int)
-    while (deeper != depth).any():
-        depth = deeper.copy()
-        deeper[below_root] = depth[parent_row] + 1
+    order = np.argsort(own, kind="stable")  # quick where nodes come in order
+    at = np.minimum(np.searchsorted(own[order], above), len(own) - 1)
+    below_root = own[order[at]] == above  # the parent is not a root
+    above_row = np.where(below_root, order[at], np.arange(len(own)))
+    depth = below_root.astype(int)
+    while depth[above_row].any():  # twice as far up each time
+        depth = depth + depth[above_row]
+        above_row = above_row[above_row]
     return depth
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #a457c6c5

@@ -60,7 +60,7 @@ def pair_trust(
     """The share of each pair that is function, from the pairs of its octave."""
     octave = scale_bins(pairs.scale, finest)
     trust = np.zeros(len(octave))
-    for number in np.unique(octave):
+    for number in range(octave.min(), octave.max() + 1):
         own = np.flatnonzero(octave == number)
         trust[own] = isotonic_share(pairs.log_norm[own], pairs.energy[own], pairs.claimed[own])
     return trust
