@@ -57,6 +57,26 @@ def _resize(array: np.ndarray, n_rows: int) -> None:
     """Change the number of rows in place, also while somebody holds the array."""
     array.resize((n_rows, *array.shape[1:]), refcheck=False)
 
+
+def _in_larger_file(
+    array: np.ndarray,  # in memory or in the file itself
+    n_filled: int,  # rows that are kept
+    n_rows: int,  # that there is room for
+    file: Path,  # takes the place of what is there
+) -> np.ndarray:  # (n_rows, ...) in the file
+    """The rows in a file with more room."""
+    aside = file.with_name(f"{file.stem}-larger.npy")
+    larger = np.lib.format.open_memmap(aside, mode="w+", dtype=array.dtype, shape=(n_rows, *array.shape[1:]))
+    for start in range(0, n_filled, SLICE_ROWS):
+        end = min(start + SLICE_ROWS, n_filled)
+        larger[start:end] = array[start:end]
+    if isinstance(array, np.memmap):
+        array._mmap.close()
+    larger.flush()
+    del larger
+    aside.replace(file)
+    return np.load(file, mmap_mode="r+")
+
 # %% ../../nbs/api/10_activations/reduction.ipynb #c6b0c437
 class RowBuffer:
     """Rows written one batch after another into one array, preallocated where the number of rows is known."""
@@ -66,13 +86,14 @@ class RowBuffer:
         n_samples: int | None = None,  # rows expected; None: the array grows
         *,
         dtype: str | np.dtype | None = None,  # of the array; None: that of the first rows
-        file: str | Path | None = None,  # .npy file to write to instead of memory; needs n_samples
+        file: str | Path | None = None,  # .npy file to write to instead of memory
         in_memory: int = 0,  # bytes up to which the array stays in memory, though there is a file
     ):
         self.n_samples = n_samples
         self.dtype = dtype
         self.file = file
         self.in_memory = in_memory
+        self.spill = None  # file to go to where an unknown number of rows outgrows in_memory
         self.array = None
         self.filled = 0
 
@@ -94,20 +115,22 @@ class RowBuffer:
 
     def _allocate(self, shape: tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
         """The array of all rows expected, in memory or in the file."""
-        if self.in_memory and (self.n_samples is None or _n_bytes(shape, dtype) <= self.in_memory):
-            self.file = None
+        if self.file is not None and _n_bytes(shape, dtype) <= self.in_memory:
+            self.spill, self.file = (self.file if self.n_samples is None else None), None
         if self.file is None:
             return np.empty(shape, dtype)
-        if self.n_samples is None:
-            raise ValueError("expected a loader of known length, or n_samples=, to write features to a file")
         return np.lib.format.open_memmap(self.file, mode="w+", dtype=dtype, shape=shape)
 
     def _grow(self, n_rows: int) -> None:
-        """Make room for so many rows and a tenth more than there were, in place."""
-        if self.file is not None:
-            room = len(self.array)
-            raise ValueError(f"expected at most {room} samples, the loader gave {n_rows}: pass n_samples=?")
-        _resize(self.array, max(n_rows, int(1.1 * len(self.array))))
+        """Make room for so many rows and a tenth more than there were, in place or in a larger file."""
+        room = max(n_rows, int(1.1 * len(self.array)))
+        if self.file is not None and self.spill is None:
+            most = len(self.array)
+            raise ValueError(f"expected at most {most} samples, the loader gave {n_rows}: pass n_samples=?")
+        if self.spill is None or _n_bytes((room, *self.array.shape[1:]), self.array.dtype) <= self.in_memory:
+            return _resize(self.array, room)
+        self.file = Path(self.spill)
+        self.array = _in_larger_file(self.array, self.filled, max(n_rows, 2 * len(self.array)), self.file)
 
     def rows(self) -> np.ndarray | None:  # (n_samples, d)
         """The array of the rows written, and no more; None if there were none."""
