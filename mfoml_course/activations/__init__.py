@@ -31,7 +31,8 @@ from mfoml_course.activations.layers import (
     watch_layers,
 )
 from .logits import Which, logits_of, predicted_classes  # noqa: F401
-from .reduction import REDUCTIONS, LayerRows, RowBuffer
+from .buffer import RowBuffer
+from .reduction import REDUCTIONS, LayerRows
 
 _all_ = ["layer_outputs", "output_tensor", "predicted_classes"]  # public here too
 
