@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['STATUS_COLORS', 'EXPERIMENTS', 'SHELLS', 'CourseGroup', 'main', 'show_cell', 'show_result', 'summary_row',
-           'write_report', 'workshop', 'test', 'lab', 'write_readme_files', 'docs', 'slides', 'doctor', 'completion']
+           'show_recorded', 'write_report', 'workshop', 'test', 'lab', 'write_readme_files', 'docs', 'slides', 'doctor',
+           'completion']
 
 # %% ../../nbs/api/40_course/cli.ipynb #949fc157
 import sys
@@ -106,6 +107,18 @@ def summary_row(
     }
 
 
+def show_recorded(
+    root: Path,  # the course's folder
+    results: list[Any],  # NotebookResult, one a notebook
+    budget: str,  # of the runs
+) -> None:
+    """Keep the times of the notebooks that ran, and say what was written."""
+    from mfoml_course.course.times import record_times
+
+    for path in record_times(root, results, budget=budget):
+        click.echo(f"wrote {path}")
+
+
 def write_report(
     root: Path,  # the course's folder
     out: Path,  # the folder of the executed copies
@@ -129,11 +142,13 @@ def write_report(
 )
 @budget_option("smoke")
 @out_option("mfoml-workshop", "Folder for the results.")
-def workshop(names: tuple[str, ...], budget: str, out: Path) -> None:
+@click.option("--record", is_flag=True, help="Keep times and memory, and write them on the course's pages.")
+def workshop(names: tuple[str, ...], budget: str, out: Path, record: bool) -> None:
     """Run the workshop's notebooks from top to bottom.
 
     Leaves an executed copy of each notebook and an HTML report in the folder, and a summary on the screen.
-    The notebooks themselves are not changed. Ctrl-C stops and keeps what was done.
+    The notebooks themselves are not changed, but for the line of times at their top with --record. Ctrl-C
+    stops and keeps what was done.
     """
     import signal
 
@@ -148,6 +163,8 @@ def workshop(names: tuple[str, ...], budget: str, out: Path) -> None:
     stopped = [result.error for result in results if result.result == "interrupted"]
     if stopped:
         sys.exit(128 + signal.Signals[stopped[0]])
+    if record:
+        show_recorded(root, results, budget)
     write_report(root, out, results)
     sys.exit(any(result.result != "ok" for result in results))
 

@@ -37,6 +37,7 @@ from .copies import check_outputs
 from .copies import write_copy
 from .kernel import kernel_manager
 from .terminal import BUDGETS
+from .times import peak_memory
 from .workshop import select_notebooks
 from .workshop import workshop_notebooks
 
@@ -59,6 +60,7 @@ class NotebookResult:
     result: str  # "ok", "failed", "interrupted" or "not run"
     path: Path | None = None  # the executed copy
     error: str = ""  # where and why it failed
+    memory: float = 0.0  # GB, the most that its kernel held
 
 # %% ../../nbs/api/40_course/runner.ipynb #162cb6c5
 def describe_failure(
@@ -167,24 +169,26 @@ async def run_notebook(
     begun, path = time.perf_counter(), Path(path)
     stop = stop or asyncio.Event()
     notebook = read_unrun(path)
-    n_done, error = await _run_in_kernel(notebook, path.parent, env, report, stop)
+    n_done, error, memory = await _run_in_kernel(notebook, path.parent, env, report, stop)
     copy = Path(out) / path.name
     write_copy(copy, nbformat.writes(notebook))
     result = "interrupted" if stop.is_set() else "failed" if error else "ok"
     n_cells = sum(map(runs, notebook.cells))
-    return NotebookResult(path.stem, n_cells, n_done, time.perf_counter() - begun, result, copy, error)
+    seconds = time.perf_counter() - begun
+    return NotebookResult(path.stem, n_cells, n_done, seconds, result, copy, error, memory)
 
 
 async def _run_in_kernel(
     notebook: NotebookNode, folder: Path, env: dict[str, str] | None, report: Callable, stop: asyncio.Event
-) -> tuple[int, str]:
-    """Run a notebook's cells in a kernel of their own; cells done and failure."""
+) -> tuple[int, str, float]:
+    """Run a notebook's cells in a kernel of their own; cells done, failure, memory."""
     client = NotebookClient(notebook, km=kernel_manager(), timeout=None)
     try:
         await start_kernel(client, folder, env)
-        return await run_cells(client, report, stop)
+        n_done, error = await run_cells(client, report, stop)
+        return n_done, error, peak_memory(client.km.provisioner.pid)
     except RuntimeError as failure:
-        return 0, f"the kernel did not start, `mfoml doctor` may say why: {failure}"
+        return 0, f"the kernel did not start, `mfoml doctor` may say why: {failure}", 0.0
     finally:
         await end_kernel(client)
 
