@@ -270,16 +270,21 @@ STATUS_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.option(
     "--image", is_flag=True, help="Also what the course's image must have: kernel, services, data, folders."
 )
-def doctor(image: bool) -> None:
+@click.option("--report", is_flag=True, help="Print it as text to paste into an issue.")
+def doctor(image: bool, report: bool) -> None:
     """Check the environment and say how to mend it.
 
     Exit code 1 means that something would break the course; warnings do not.
     """
-    from mfoml_course.course.doctor import CHECKS, run_check
+    from mfoml_course.course.doctor import CHECKS, doctor_report, run_check
     from mfoml_course.course.image import check_image
 
-    failed = 0
-    for check in (*CHECKS, check_image) if image else CHECKS:
+    checks, failed = (*CHECKS, check_image) if image else CHECKS, 0
+    if report:
+        findings = [finding for check in checks for finding in run_check(check)]
+        click.echo(doctor_report(findings))
+        sys.exit(any(finding.status == "fail" for finding in findings))
+    for check in checks:
         for finding in run_check(check):
             status = click.style(f"{finding.status:<4}", fg=STATUS_COLORS[finding.status])
             click.echo(f"{status}  {finding.name:<24}  {finding.found}")

@@ -19,7 +19,7 @@ from .handouts import lay_files
 from .handouts import told_lines
 
 # %% ../../nbs/api/40_course/desk.ipynb #97a73fa6
-ON_A_DESK = ("index.ipynb", "workshop", "exercises", "projects", "api", "images")  # of nbs/
+ON_A_DESK = ("index.ipynb", "workshop", "reviews", "exercises", "projects", "api", "images")  # of nbs/
 
 
 def course_files(

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['CHECKS', 'same_python', 'check_kernel', 'check_amount', 'check_gpu', 'check_memory', 'check_disk', 'can_write',
            'check_home', 'port_in_use', 'check_port', 'check_compiler', 'check_data', 'check_walls', 'run_check',
-           'check_environment']
+           'check_environment', 'doctor_report']
 
 # %% ../../nbs/api/40_course/doctor.ipynb #182e33fd
+import platform
 import shutil
 import socket
 import sys
@@ -224,3 +225,16 @@ def run_check(
 def check_environment() -> list[Check]:
     """Everything the doctor looks at."""
     return [finding for check in CHECKS for finding in run_check(check)]
+
+# %% ../../nbs/api/40_course/doctor.ipynb #21d0c002
+def doctor_report(
+    findings: list[Check],  # of check_environment
+) -> str:  # Markdown
+    """The machine and the findings as a table, to be pasted into an issue."""
+    from mfoml_course import __version__
+
+    machine = f"mfoml_course {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    rows = [f"| {each.status} | {each.name} | {each.found} | {each.mend} |" for each in findings]
+    lines = ["<details><summary>mfoml doctor</summary>", "", machine, ""]
+    lines += ["| | checked | found | mend |", "|:--|:--|:--|:--|", *rows, "", "</details>"]
+    return "\n".join(lines).replace(str(Path.home()), "~")

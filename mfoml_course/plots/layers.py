@@ -20,7 +20,7 @@ from mfoml_course.plots.figures import (
     finish_figure,
     spell,
 )
-from .networks import rows_by, rows_of_runs, table_columns
+from .networks import layer_label, rows_by, rows_of_runs, table_columns
 
 # %% ../../nbs/api/30_plots/layers.ipynb #fe09af1d
 MEASURED, STARVED, BOUND, FINITE, NOTHING = "measured", "starved", "bound", "finite", "none"
@@ -114,16 +114,17 @@ def draw_strip(
 
 def _spelled(table: Mapping[str, np.ndarray], marks: np.ndarray, rows: np.ndarray, name: str) -> str:
     """A group of rows in words."""
+    layers = [layer_label(layer) for layer in table["layer"]]
     named = {MEASURED: name, STARVED: f"{name} starved".strip()}
     said = []
     for kind, words in named.items():
         at = rows[marks[rows] == kind]
         if len(at):
-            said.append(f"{words} {spell(table['layer'][at], table['alpha'][at], most=12)}".strip())
+            said.append(f"{words} {spell([layers[row] for row in at], table['alpha'][at], most=12)}".strip())
     for kind, (words, _) in STRIP.items():
         at = rows[marks[rows] == kind]
         if len(at):
-            said.append(f"{name} {words}: {', '.join(map(str, table['layer'][at]))}".strip())
+            said.append(f"{name} {words}: {', '.join(layers[row] for row in at)}".strip())
     return "; ".join(said) + "."
 
 # %% ../../nbs/api/30_plots/layers.ipynb #503e4137
@@ -162,7 +163,7 @@ def plot_layer_smoothness(
                 figure.add_trace(_dots(table, position, at, i, name, kind == STARVED))
         words.append(_spelled(table, marks, rows, name))
     draw_strip(figure, position, marks, groups)
-    layers = [*rows_by(table["layer"])]
+    layers = [layer_label(name) for name in rows_by(table["layer"])]
     figure.update_xaxes(tickvals=np.arange(len(layers)), ticktext=layers, range=[-0.6, len(layers) - 0.4])
     alt = f"Chart of {y_title} per layer. {' '.join(words)}"
     finish_figure(figure, alt, title=title, x_title="layer")
