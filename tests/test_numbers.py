@@ -25,6 +25,7 @@ SHOWN = re.compile(r"(?<![\w.])-?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?(\s?%)?")
 
 def quotes(prose):
     """(digits, is per cent) of the decimal numbers and per cents in a text, code and addresses apart."""
+    prose = re.sub(r"<!-- time -->.*?<!-- end of time -->", " ", prose)  # tests/test_framing.py
     prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+", " ", prose, flags=re.DOTALL)
     prose = VERSION.sub(" ", re.sub(r"arXiv:? ?\d{4}\.\d{4,5}", " ", prose))
     prose = re.sub(r"^( {4}|\t).*$", " ", prose, flags=re.MULTILINE).replace("{,}", "").replace("−", "-")
