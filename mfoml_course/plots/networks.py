@@ -61,7 +61,7 @@ def rows_of_runs(
     return {"": np.arange(n_rows)}
 
 # %% ../../nbs/api/30_plots/networks.ipynb #21a0b002
-_LAYER_WORDS = {"initial_layers": "conv", "secondary_layers": "block"}  # of the lecture's networks
+_LAYER_WORDS = {"initial_layers": "stem", "secondary_layers": "block"}  # of the lecture's networks
 _COUNTED_WORDS = ("layer", "hidden", "block")  # with a number of their own behind them
 
 
