@@ -13,7 +13,14 @@ import numpy as np
 
 from .intervals import LOWER
 from .measuring import measure_wavelets
-from .samples import FEWEST_SAMPLES, checked_samples, is_mean, measured_forest
+from mfoml_course.besov.samples import (
+    FEWEST_SAMPLES,
+    check_options,
+    checked_samples,
+    checked_seed,
+    is_mean,
+    measured_forest,
+)
 from .unexplained import unexplained_variance
 from .verdicts import FAR, FEWEST, UNKNOWN, SmoothnessIndex, two_digits
 
@@ -54,6 +61,14 @@ class SmoothnessGrowth:
     index: SmoothnessIndex  # of all samples, its verdict corrected for hunger
     moves: bool  # whether the index of half of the samples lies outside of the interval of all
     n_needed: float  # samples that would settle it; the rows there are if they do, nan where unknown
+
+    @property
+    def curve(self) -> dict:
+        """What `plots.plot_hunger` draws."""
+        ends = {name: np.array([getattr(i, name) for i in self.indices]) for name in ("alpha", "low", "high")}
+        verdicts = [*(i.verdict for i in self.indices[:-1]), self.index.verdict]
+        said = dict(verdicts=verdicts, n_needed=self.n_needed, words=self.index.reason)
+        return dict(n_samples=self.n_samples, **ends, **said)
 
 
 def refitted(
@@ -173,11 +188,12 @@ def smoothness_growth(
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) their labels
     *,
     random_state: int | None = None,  # of the parts, and of the forests on them
-    **options,  # of `smoothness_interval`: confidence, method
+    **options,  # of `smoothness_interval`: confidence, cutoff, leaves, method
 ) -> SmoothnessGrowth:
     """The index at 1/8, 1/4, 1/2 and all of the samples; starved where it moves. ValueError as there."""
     X, y = checked_samples(X, y)
-    rng = np.random.default_rng(random_state)
+    check_options(options)
+    rng = np.random.default_rng(checked_seed(random_state))
     parts = _parts(len(X), rng)
     seeds = rng.integers(2**31, size=len(parts)).tolist()
     grown = [refitted(forest, X, y, rows, seed) for rows, seed in zip(parts, seeds)]

@@ -6,11 +6,14 @@
 __all__ = ['ESTIMATOR', 'measure_wavelets']
 
 # %% ../../nbs/api/06_besov/measuring.ipynb #c48c3d81
+from dataclasses import replace
+
 import numpy as np
 
 from .intervals import SEEN, half_width, jackknife_parts, law_parts
 from .noise import flip_rate, noise_std
 from .pairs import SiblingPairs, sibling_pairs
+from .profile import profile_of
 from .reading import ESTIMATORS, Reading, read_pairs, window_limit
 from .reliability import signal_strength
 from mfoml_course.besov.verdicts import (
@@ -119,4 +122,5 @@ def measure_wavelets(
         is_finite=_is_finite(wavelets, pairs, residual),
         **{name: details[name] for name in ("ranks", "trusted", "octaves", "limit")},
     )
-    return _answered(judge(evidence), alpha, method, {**details, "parts": parts})
+    found = _answered(judge(evidence), alpha, method, {**details, "parts": parts})
+    return replace(found, profile=profile_of(pairs, reading))

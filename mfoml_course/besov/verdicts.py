@@ -36,6 +36,7 @@ class SmoothnessIndex:
     verdict: str = "measured"  # one of VERDICTS
     reason: str = ""  # a sentence: what was seen and what would help
     details: dict = field(default_factory=dict)  # "tail", "zipf", "scale", "ranks", "limit", "noise_std", ...
+    profile: object = field(default=None, compare=False)  # what it was read from, to be drawn
 
     def __repr__(self) -> str:
         """The number, its interval and its verdict on one line."""

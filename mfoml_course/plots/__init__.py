@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['plot_importance', 'plot_label_counts', 'plot_comparison', 'plot_estimates', 'plot_collapse', 'plot_confusion',
-           'plot_embedding', 'plot_growth', 'plot_image_slider', 'plot_images', 'plot_layer_smoothness', 'plot_lines',
-           'plot_m_term_curve', 'plot_mismatch', 'plot_networks', 'plot_norms', 'plot_partition', 'plot_records',
-           'plot_sum_slider', 'plot_tau_curves', 'plot_training']
+           'plot_decay', 'plot_embedding', 'plot_growth', 'plot_hunger', 'plot_image_slider', 'plot_images',
+           'plot_index', 'plot_layer_smoothness', 'plot_lines', 'plot_m_term_curve', 'plot_mismatch', 'plot_networks',
+           'plot_norms', 'plot_partition', 'plot_records', 'plot_sum_slider', 'plot_tau_curves', 'plot_training']
 
 # %% ../../nbs/api/30_plots.ipynb #f90c41d7
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from plotly.subplots import make_subplots
 from .classes import plot_confusion, plot_embedding
 from .collapse import plot_collapse
 from .curves import plot_lines, plot_m_term_curve, plot_norms, plot_tau_curves
+from .decay import plot_decay, plot_hunger, plot_index
 from mfoml_course.plots.figures import (
     COLORS,
     INK,
@@ -36,10 +37,13 @@ from .pictures import plot_image_slider, plot_images, plot_sum_slider
 _all_ = [
     "plot_collapse",
     "plot_confusion",
+    "plot_decay",
     "plot_embedding",
     "plot_growth",
+    "plot_hunger",
     "plot_image_slider",
     "plot_images",
+    "plot_index",
     "plot_layer_smoothness",
     "plot_lines",
     "plot_m_term_curve",
