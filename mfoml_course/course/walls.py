@@ -118,14 +118,15 @@ def walled(
     """The command inside of bubblewrap."""
     walls = [bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session"]
     walls += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    # first, since Python or the course may lie below /tmp
+    for place in (SCRATCH, "/tmp", "/dev/shm"):
+        walls += ["--size", str(_SCRATCH_MIB * 2**20), "--tmpfs", place]
     folders = python_folders()
     for place in (*_SYSTEM, *folders):
         walls += ["--ro-bind-try", place, place]
     for place in _hidden(folders):
         walls += ["--tmpfs", place, "--remount-ro", place]
     walls += _package_walls()
-    for place in (SCRATCH, "/tmp", "/dev/shm"):
-        walls += ["--size", str(_SCRATCH_MIB * 2**20), "--tmpfs", place]
     for pipe in filters:
         walls += ["--seccomp", str(pipe)]
     return [*walls, "--remount-ro", "/", "--chdir", SCRATCH, *command]
