@@ -17,7 +17,10 @@ from mfoml_course.experiments.settings import chosen_device
 from mfoml_course.probe import SparsityProbe
 
 
-@pytest.mark.parametrize("command", ["train mnist1d-conv", "probe .", "collapse mnist1d-collapse", "glue"])
+COMMANDS = ["train mnist1d-conv", "probe .", "collapse mnist1d-collapse", "glue", "bench encoders"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_device_of_another_name_is_refused_by_name(tmp_path, command):
     out = ["--out", str(tmp_path / "run")]
     refused = CliRunner().invoke(main, [*command.split(), "--device", "gpu", *out])

@@ -282,7 +282,7 @@ STRANGE = {  # what is tried, and words of the hint
         "while True:\n    threading.Thread(target=time.sleep, args=(99,)).start()",
         "threads and processes",
     ),
-    "takes all memory": ("hoard = [bytearray(2**30) for _ in range(100)]", "raised MemoryError"),
+    "takes all memory": ("hoard = bytearray(5 * 2**30)", "raised MemoryError"),
     "fills the disk": (
         "for n in range(100):\n    open(f'/tmp/{n}', 'wb').write(bytes(2**25))",
         "No space left",

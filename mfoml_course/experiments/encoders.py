@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import TensorDataset
 
 from ..activations import collect_activations
+from ..activations import model_device
 from .settings import Amount
 from .settings import Rate
 from .settings import Settings
@@ -62,7 +63,7 @@ def _without_labels(
     model: ViT, images: torch.Tensor, settings: EncoderSettings, generator: torch.Generator
 ) -> None:
     """Barlow Twins on the pictures."""
-    twins = BarlowTwins(model, settings.width, settings.n_projected)
+    twins = BarlowTwins(model, settings.width, settings.n_projected).to(model_device(model))
     options = _optimised(twins, settings.lr, settings.epochs)
     options |= {"batch_size": settings.batch_size, "weight": settings.redundancy}
     pretrain(twins, images, generator=generator, **options)
@@ -92,13 +93,14 @@ def train_encoder(
     settings: EncoderSettings,
     *,
     seed: int = 0,  # of weights, order and distortions
+    device: str = "cpu",  # what the network computes on
 ) -> ViT:  # with labels it has a head `fc`, without one it has none
     """A vision transformer after that training."""
     chosen_from(ENCODERS, how, what="encoder")
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = _first_encoder(how, images, labels, settings)
+        model = _first_encoder(how, images, labels, settings).to(device)
         if how == "Barlow Twins":
             _without_labels(model, images, settings, generator)
         if how == "few labels":
@@ -168,16 +170,17 @@ def compare_encoders(
     *,
     settings: EncoderSettings | None = None,  # None: the default
     seeds: Iterable[int] = (0, 1, 2),
+    device: str = "cpu",  # what the networks compute on
     path: str | Path | None = None,  # JSON file to write and to go on from; None: nothing is written
     report: Callable[[list[dict]], None] | None = None,  # called with the rows of every encoder
-) -> dict:  # command, settings, versions and rows (seed, encoder, layer, alpha, linear_probe)
+) -> dict:  # command, settings, versions, device, rows (seed, encoder, layer, alpha, linear_probe)
     """All encoders for all seeds."""
     settings = settings or EncoderSettings()
     _check_sizes(settings, len(images))
-    record = _started(path, settings)
+    record = _started(path, settings) | {"device": device}
     done = {(row["seed"], row["encoder"]) for row in record["rows"]}
     for seed, how in [(seed, how) for seed in seeds for how in ENCODERS if (seed, how) not in done]:
-        rows = _judged(how, images, labels, settings, seed)
+        rows = _judged(how, images, labels, settings, seed, device)
         record["rows"] += rows
         if path is not None:
             write_whole(path, json.dumps(record, indent=1) + "\n")
@@ -187,11 +190,11 @@ def compare_encoders(
 
 
 def _judged(
-    how: str, images: torch.Tensor, labels: torch.Tensor, settings: EncoderSettings, seed: int
+    how: str, images: torch.Tensor, labels: torch.Tensor, settings: EncoderSettings, seed: int, device: str
 ) -> list[dict]:
     """The rows of one encoder and seed."""
     trained_on = slice(settings.n_train)
-    model = train_encoder(how, images[trained_on], labels[trained_on], settings, seed=seed)
+    model = train_encoder(how, images[trained_on], labels[trained_on], settings, seed=seed, device=device)
     found = judge_encoder(model, images, labels, settings, seed=seed)
     return [{"seed": seed, "encoder": how, **row} for row in found]
 
