@@ -134,15 +134,17 @@ def show_condition(
 @command_bench.command("smoothness", epilog="Example: mfoml bench smoothness --out conditions.json")
 @click.option("--quick", is_flag=True, help="Two functions and few samples: seconds.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds.")
+@click.option("--minutes", default=None, type=click.FloatRange(0), help="Stop after so many; go on later.")
 @click.option("--out", type=RECORD, help="JSON file to write, and to go on from.")
-def command_smoothness(quick: bool, seeds: int, out: Path | None) -> None:
+def command_smoothness(quick: bool, seeds: int, minutes: float | None, out: Path | None) -> None:
     """Measure known smoothness under noise and limits, and score every condition."""
     import pandas as pd
 
     from mfoml_course.experiments.conditions import run_conditions
 
     with told():
-        record = run_conditions(out, seeds=seeds, quick=quick, progress=show_condition)
+        limit = float("inf") if minutes is None else minutes
+        record = run_conditions(out, seeds=seeds, quick=quick, minutes=limit, progress=show_condition)
     click.echo()
     show_table(pd.DataFrame(record["table"]))
 
