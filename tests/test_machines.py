@@ -1,0 +1,125 @@
+"""Forests on dask arrays and a real cluster of two worker processes, of which one is killed in the middle."""
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+dask = pytest.importorskip("dask")
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("numba")
+
+import dask.array as da  # noqa: E402
+
+from mfoml_course import machines  # noqa: E402
+from mfoml_course.forest import WaveletForestClassifier, WaveletForestRegressor  # noqa: E402
+from mfoml_course.forest.partitioned import in_one_memory  # noqa: E402
+from mfoml_course.machines import growth, tasks  # noqa: E402
+
+TREES = dict(n_estimators=2, max_depth=6, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    quiet = {"distributed.scheduler.allowed-failures": 3, "distributed.worker.memory.terminate": False}
+    with dask.config.set(quiet):
+        two = dict(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+        with distributed.LocalCluster(**two) as local:
+            yield local
+
+
+@pytest.fixture
+def client(cluster):
+    with distributed.Client(cluster) as ours:
+        ours.wait_for_workers(2, timeout=60)
+        yield ours
+
+
+@pytest.fixture
+def near(monkeypatch):
+    """Nodes are gathered from 400 rows down, so that levels are grown by histograms."""
+    monkeypatch.setattr(machines, "near_rows", lambda n_blocks: 400)
+
+
+def some_rows(first, n_rows, n_features=6):
+    """Rows that a task makes from their numbers."""
+    return np.random.default_rng(first).normal(size=(n_rows, n_features))
+
+
+def made(n_rows=3000, chunk=750):
+    """X and classes as dask arrays whose partitions are made by tasks."""
+    parts = [dask.delayed(some_rows)(first, chunk) for first in range(0, n_rows, chunk)]
+    X = da.concatenate([da.from_delayed(part, (chunk, 6), float) for part in parts])
+    return X, (X[:, 0] + X[:, 1] ** 2 > 1).astype(int) + (X[:, 2] > 1)
+
+
+def killed_once(cluster, monkeypatch, at):
+    """Kills a worker before the level with this number."""
+    level, calls = growth.grow_level, []
+
+    def counted(*given):
+        calls.append(1)
+        if len(calls) == at:
+            kill_one(cluster)
+        return level(*given)
+
+    monkeypatch.setattr(growth, "grow_level", counted)
+    return calls
+
+
+def kill_one(cluster):
+    worker = next(iter(cluster.workers.values()))
+    os.kill(worker.process.process.pid, signal.SIGKILL)
+
+
+def same(one, other):
+    """Whether the trees are equal node for node, and the rest to 1e-9."""
+    for a, b in zip(one.nodes_, other.nodes_, strict=True):
+        for name in ("left", "right", "feature", "threshold", "n_samples"):
+            assert np.array_equal(getattr(a, name), getattr(b, name), equal_nan=True)
+        assert np.allclose(a.value, b.value, rtol=0, atol=1e-9)
+    for name in vars(one.wavelets_.honest):
+        first, second = (getattr(f.wavelets_.honest, name) for f in (one, other))
+        assert np.allclose(first, second, rtol=0, atol=1e-9, equal_nan=True), name
+    ends = [(i.alpha, i.low, i.high) for i in (one.smoothness_index(), other.smoothness_index())]
+    assert np.allclose(*ends, rtol=0, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_worker_leaves_the_same_trees(cluster, client, near, monkeypatch):
+    X, y = made()
+    calls = killed_once(cluster, monkeypatch, at=2)
+    forest = WaveletForestClassifier(**TREES).fit(X, y)
+    assert len(calls) > 2
+    same(forest, in_one_memory(forest, X.compute(), y.compute()))
+    assert np.allclose(forest.predict_proba(X).compute(), forest.predict_proba(X.compute()))
+
+
+def test_a_task_that_kills_its_workers_is_given_up_by_name(cluster, client, monkeypatch):
+    def deadly(part):
+        if len(part) and part.shape[0] == 100:
+            os.kill(os.getpid(), 9)
+        return part
+
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
+    X = da.ones((300, 3), chunks=100).map_blocks(deadly, dtype=float, meta=np.empty((0, 3)))
+    with pytest.raises(RuntimeError, match="died again and again.*smaller chunks"):
+        WaveletForestRegressor(**TREES).fit(X, da.arange(300, chunks=100))
+    client.wait_for_workers(2, timeout=60)
+    assert not client.processing() or not any(client.processing().values())
+
+
+def test_nobody_waits_for_workers_that_are_not_there(cluster, client, monkeypatch):
+    monkeypatch.setattr(tasks, "PATIENCE", 1.0)
+    X, y = made()
+    cluster.scale(0)
+    try:
+        while client.nthreads():
+            time.sleep(0.1)
+        with pytest.raises(ConnectionError, match="no worker has been there for 1 s"):
+            WaveletForestClassifier(**TREES).fit(X, y)
+    finally:
+        cluster.scale(2)
