@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+import joblib
 import numpy as np
 import pytest
 
@@ -88,7 +89,10 @@ def same(one, other):
     assert np.allclose(*ends, rtol=0, atol=1e-9, equal_nan=True)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+KILLS = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+
+
+@KILLS
 def test_a_killed_worker_leaves_the_same_trees(cluster, client, near, monkeypatch):
     X, y = made()
     calls = killed_once(cluster, monkeypatch, at=2)
@@ -98,6 +102,34 @@ def test_a_killed_worker_leaves_the_same_trees(cluster, client, near, monkeypatc
     assert np.allclose(forest.predict_proba(X).compute(), forest.predict_proba(X.compute()))
 
 
+def rows_of_two(n_rows=600):
+    """X and classes in one memory."""
+    X = some_rows(0, n_rows)
+    return X, (X[:, 0] + X[:, 1] ** 2 > 1).astype(int)
+
+
+def deadly_once(number, path):
+    """Kills its worker when it is called first; the file remembers that it has."""
+    if number == 1 and not os.path.exists(path):
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@KILLS
+@pytest.mark.parametrize("engine", ["hist", "exact"])
+def test_trees_side_by_side_are_the_local_ones_also_when_a_worker_dies(client, engine, tmp_path):
+    X, y = rows_of_two()
+    forest = WaveletForestClassifier(n_estimators=6, engine=engine, random_state=0)
+    local = forest.fit(X, y).wavelets_
+    with joblib.parallel_config(backend="dask"):
+        assert forest.fit(X, y).wavelets_.fingerprint == local.fingerprint
+        numbers = [(number, str(tmp_path / "fallen")) for number in (1, 2, 3)]
+        assert tasks.side_by_side(deadly_once, numbers) == [1, 2, 3]
+    assert (tmp_path / "fallen").exists()
+
+
+@KILLS
 def test_a_task_that_kills_its_workers_is_given_up_by_name(cluster, client, monkeypatch):
     def deadly(part):
         if len(part) and part.shape[0] == 100:

@@ -13,9 +13,9 @@ import numbers
 from functools import partial
 
 import numpy as np
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight
 
+from ..machines.tasks import side_by_side
 from ..trees import grown_nodes
 from ..trees.nodes import TreeNodes, node_levels
 
@@ -85,8 +85,7 @@ def grow_trees(
         weight = None if sample_weight is None else sample_weight[bag]
         return make_tree(random_state=seed).fit(X[bag], grow_on[bag], weight)
 
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-    return parallel(delayed(grow)(bag, seed) for bag, seed in zip(bags, seeds))
+    return side_by_side(grow, list(zip(bags, seeds)), n_jobs)
 
 
 def exact_nodes(

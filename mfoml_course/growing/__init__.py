@@ -10,7 +10,6 @@ __all__ = ['NEAR', 'GrowingLabels', 'growing_labels', 'GrownTree', 'grow_tree', 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.parallel import Parallel, delayed
 
 from .binning import Binned
 from .binning import bin_features as bin_features
@@ -228,6 +227,8 @@ def grow_forest(
     **limits,  # max_depth, min_samples_leaf, max_leaf_nodes, n_drawn
 ) -> list[TreeNodes]:
     """The trees of a forest whose prediction is their mean."""
+    from mfoml_course.machines.tasks import side_by_side
+
     labels = growing_labels(grow_on, sample_weight)
     n_classes = n_classes or int(labels.codes.max()) + 1
 
@@ -235,8 +236,7 @@ def grow_forest(
         tree = grow_tree(binned, labels, bag, seed=seed, **limits)
         return grown_tree_nodes(tree, binned, labels, Y, n_classes=n_classes, weight=1 / len(bags))
 
-    run = Parallel(n_jobs=n_jobs, prefer="threads")
-    return run(delayed(one)(bag, int(seed)) for bag, seed in zip(bags, seeds))
+    return side_by_side(one, [(bag, int(seed)) for bag, seed in zip(bags, seeds)], n_jobs)
 
 
 def leaves_of(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..growing.binning import Binned, empty_cuts
+from ..growing.binning import Binned, empty_cuts, in_order
 from .bags import row_draws
 
 # %% ../../nbs/api/07_machines/cuts.ipynb #86534d58
@@ -103,7 +103,7 @@ def cuts_of(
     cuts = empty_cuts(len(glimpses[0].values), max_bins)
     for column in range(len(glimpses[0].values)):
         own = empty_cuts(1, max_bins)
-        cut_columns(_column(glimpses, column, max_bins)[None], own)
+        cut_columns(*in_order(_column(glimpses, column, max_bins)[None], None), own)
         for all_features, one in zip(cuts, own):
             all_features[column] = one[0]
     return cuts

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['LOOK', 'PATIENCE', 'OF_CLIENTS', 'WAYS', 'TOGETHER', 'COMPARED', 'Partitions', 'is_partitioned', 'partitions_of',
-           'checked_part', 'current_client', 'run_tasks', 'kept', 'added', 'tree_sum', 'check_versions',
+           'checked_part', 'current_client', 'run_tasks', 'kept', 'added', 'tree_sum', 'side_by_side', 'check_versions',
            'check_workers']
 
 # %% ../../nbs/api/07_machines/tasks.ipynb #c32ba08b
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -198,6 +199,39 @@ def tree_sum(
     return tasks[0]
 
 # %% ../../nbs/api/07_machines/tasks.ipynb #ea73f0ac
+def _dask_client():
+    """The client of joblib's backend "dask", where that is in force."""
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    return backend.client if type(backend).__name__ == "DaskDistributedBackend" else None
+
+
+def _call(work: Callable, given: tuple):
+    return work(*given)
+
+
+def side_by_side(
+    work: Callable,  # of some arguments; it carries the data
+    arguments: list[tuple],  # of each call
+    n_jobs: int | None = None,  # threads, where no other backend is in force
+) -> list:  # what the calls return
+    """Calls side by side by joblib, or as tasks of its backend "dask"; errors as `run_tasks`."""
+    client = _dask_client()
+    if client is None:
+        from sklearn.utils.parallel import Parallel, delayed
+
+        run = Parallel(n_jobs=n_jobs, prefer="threads")
+        return run(delayed(work)(*given) for given in arguments)
+    import dask
+
+    call, literal = dask.delayed(_call, pure=False), dask.delayed(work, traverse=False)
+    tasks = [call(literal, dask.delayed(given, traverse=False)) for given in arguments]
+    with client.as_current(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # the data, once
+        return run_tasks(tasks)
+
+# %% ../../nbs/api/07_machines/tasks.ipynb #9467b5c3
 COMPARED = ("mfoml_course", "numpy", "numba", "scikit-learn", "dask", "distributed")
 
 
@@ -232,8 +266,9 @@ def check_workers() -> None:
     client = current_client()
     if client is None or not client.nthreads():
         return
-    try:
-        others = client.run(_versions, COMPARED)
-    except (ImportError, AttributeError) as error:
-        raise ImportError(f"expected mfoml_course of this version on every worker: {error}") from error
-    check_versions(_versions(COMPARED), others)
+    others = client.run(_versions, COMPARED, on_error="return")
+    for worker, found in others.items():
+        if isinstance(found, Exception) and not isinstance(found, OSError):  # that one: it has just died
+            words = f"expected mfoml_course of this version on every worker, got none at {worker}: {found}"
+            raise ImportError(words) from found
+    check_versions(_versions(COMPARED), {w: found for w, found in others.items() if isinstance(found, dict)})
