@@ -155,3 +155,34 @@ def test_nobody_waits_for_workers_that_are_not_there(cluster, client, monkeypatc
             WaveletForestClassifier(**TREES).fit(X, y)
     finally:
         cluster.scale(2)
+
+
+def wide_rows(first, n_rows):
+    """250 features of doubles."""
+    return np.random.default_rng(first).random((n_rows, 250), dtype=np.float32).astype(float)
+
+
+def largest_size():
+    """The most memory that this process has held, in bytes."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is counted in other units elsewhere")
+def test_data_of_four_times_a_workers_limit_fit_and_no_worker_passes_it():
+    limit, chunk, n_parts = 600 * 2**20, 12_500, 100
+    pieces = [dask.delayed(wide_rows)(k, chunk) for k in range(n_parts)]
+    X = da.concatenate([da.from_delayed(piece, (chunk, 250), float) for piece in pieces])
+    assert X.nbytes > 3.97 * limit
+    y = (X[:, 0] + X[:, 1] > 1).astype(int)
+    two = dict(n_workers=2, threads_per_worker=1, memory_limit=limit, dashboard_address=None, silence_logs=50)
+    with distributed.LocalCluster(**two) as local, distributed.Client(local) as client:
+        pids = client.run(os.getpid)
+        forest = WaveletForestClassifier(n_estimators=1, max_depth=5, random_state=0).fit(X, y)
+        sizes = client.run(largest_size)
+        assert client.run(os.getpid) == pids, "a worker was started again"
+    assert max(sizes.values()) < limit, sizes
+    assert forest.nodes_[0].n_nodes > 30 and set(forest.nodes_[0].feature[:3]) <= {0, 1}
+    print({worker: f"{size / 2**20:.0f} of {limit / 2**20:.0f} MiB" for worker, size in sizes.items()})

@@ -140,9 +140,11 @@ def smoothness_interval(
     Raises ValueError for X and y that are not the forest's own or fewer than 20, for constant labels, and
     for options out of their range.
     """
-    X, y = checked_samples(X, y)
     _check_confidence(confidence)
     _check_method(method, INTERVAL_METHODS, {}, " for an interval")
+    if hasattr(X, "to_delayed") and hasattr(forest, "smoothness_interval"):  # a dask array: by its fit
+        return forest.smoothness_interval(X, y, confidence=confidence, method=method, **options)
+    X, y = checked_samples(X, y)
     _check_cutoff(options.get("cutoff", True))
     sample_weight = checked_weight(sample_weight, len(X))
     seed = checked_seed(random_state)

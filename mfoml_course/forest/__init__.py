@@ -18,8 +18,10 @@ from .bags import draw_bags as draw_bags
 from .bags import oob_curve as oob_curve
 from .fitted import FittedForest as FittedForest
 from .fitting import WaveletForest, fit_forest
+from .partitioned import by_partition, fit_partitions
 from .terms import kept_sum, staged_sums
 from .unseen import of_known, score_unseen
+from ..machines import is_partitioned
 from ..simplex import encode_labels, simplex_probabilities
 from ..wavelets import label_array
 
@@ -33,11 +35,13 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
 
     def fit(
         self,
-        X,  # (n_samples, n_features) finite numbers
+        X,  # (n_samples, n_features) finite numbers, also a dask array
         y,  # (n_samples,) or (n_samples, n_outputs) finite numbers
         sample_weight=None,  # (n_samples,) non-negative
     ):
         """Grows the forest; returns self. Raises ValueError for NaN, wrong shapes and parameters."""
+        if is_partitioned(X):
+            return fit_partitions(self, X, y, sample_weight)
         X, y = validate_data(self, X, y, multi_output=True)
         self._one_dimensional = y.ndim == 1
         Y = label_array(self, y, len(X))
@@ -46,6 +50,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
             self.oob_prediction_ = self._answer(score_unseen(self, X, y))
         return self
 
+    @by_partition
     def predict(
         self,
         X,  # (n_samples, n_features)
@@ -122,6 +127,7 @@ class ClassForest(WaveletForest):
 class ClassAnswers:
     """What a forest of classes predicts."""
 
+    @by_partition
     def predict_proba(
         self,
         X,  # (n_samples, n_features)
@@ -146,6 +152,7 @@ class ClassAnswers:
         """The probabilities with more and more of the largest wavelets, one after the other."""
         return (simplex_probabilities(Y_hat) for Y_hat in staged_sums(self, X, n_terms))
 
+    @by_partition
     def predict(
         self,
         X,  # (n_samples, n_features)
@@ -165,11 +172,13 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
 
     def fit(
         self,
-        X,  # (n_samples, n_features) finite numbers
+        X,  # (n_samples, n_features) finite numbers, also a dask array
         y,  # (n_samples,) labels of at least two classes
         sample_weight=None,  # (n_samples,) non-negative
     ):
         """Grows the forest; returns self. Raises ValueError for one class, NaN, wrong shapes, parameters."""
+        if is_partitioned(X):
+            return fit_partitions(self, X, y, sample_weight)
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)

@@ -13,8 +13,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..besov import SmoothnessIndex, smoothness_index, smoothness_interval
 from .binned import tree_leaves
+from .partitioned import curve_of_partitions, interval_of_partitions
 from .terms import staged_sums
 from ..importance import wavelet_importance
+from ..machines import is_partitioned
 from ..trees.nodes import TreeNodes, check_features
 from ..wavelets import m_term_curve
 
@@ -95,6 +97,8 @@ class FittedForest(Located):
     ) -> SmoothnessIndex:
         """The index with its interval and verdict, by the samples that each tree has not seen."""
         check_is_fitted(self)
+        if is_partitioned(X):
+            return interval_of_partitions(self, X, **options)
         sample_weight = self._weights(y, sample_weight, X)
         return smoothness_interval(self, X, y, sample_weight=sample_weight, **options)
 
@@ -105,6 +109,8 @@ class FittedForest(Located):
     ):  # (n_wavelets + 1,)
         """The squared error with the M largest wavelets, for every M (see `wavelets.m_term_curve`)."""
         check_is_fitted(self)
+        if is_partitioned(X):
+            return curve_of_partitions(self, X, y)
         return m_term_curve(self.wavelets_, self, validate_data(self, X, reset=False), y)
 
     def staged_predict(

@@ -13,7 +13,7 @@ import numpy as np
 
 from .bags import RowBags as RowBags
 from .cuts import Scheme, binned_part, cuts_of, glimpse, sample_share, scheme_of
-from .growth import Limits, grow_forest_on, near_rows
+from .growth import GrowthLimits, grow_forest_on, near_rows
 from .histograms import Shard
 from mfoml_course.machines.labels import (
     LabelUnits,
@@ -30,7 +30,7 @@ from mfoml_course.machines.labels import (
     with_mean,
     with_root,
 )
-from .sums import Asked, honest_from_sums, honest_sums, label_points, merged
+from .sums import UnseenQuestion, honest_from_sums, honest_sums, label_points, merged
 from mfoml_course.machines.tasks import (
     Partitions,
     check_workers,
@@ -101,7 +101,7 @@ class Grown:
     variances: np.ndarray  # (n_trees,) of the labels in each bag
     bags: RowBags
     seeds: np.ndarray  # (n_trees, 2) of each tree's order of features, and of its bag
-    limits: Limits
+    limits: GrowthLimits
 
 
 def _shard(part, y, scheme: Scheme, units: LabelUnits, first: int) -> Shard:
@@ -114,12 +114,12 @@ def _bag_sums(shard: Shard, *given) -> np.ndarray:
     return bag_sums((shard.codes, shard.targets, shard.centered), shard.first, *given)
 
 
-def _honest_part(part, y, classes, first: int, asked: Asked) -> list:
+def _honest_part(part, y, classes, first: int, asked: UnseenQuestion) -> list:
     """Of one partition, see `honest_sums`."""
     return honest_sums(part, label_points(y, classes), first, asked)
 
 
-def _honest(X: list, y: list, first: np.ndarray, asked: Asked, units: LabelUnits) -> HonestTerms:
+def _honest(X: list, y: list, first: np.ndarray, asked: UnseenQuestion, units: LabelUnits) -> HonestTerms:
     """The honest terms, by one more pass over the numbers."""
     import dask
 
@@ -164,8 +164,12 @@ def grown_on(
     shards = kept([make(x, labels, *known, int(f)) for x, labels, f in zip(X_tasks, y_tasks, first)])
     ask = dask.delayed(_bag_sums, pure=False)
     (sums,) = run_tasks([tree_sum([ask(s, seeds[:, 1], share, units.n_classes) for s in shards])])
-    limits = Limits(scheme, units, share, max_depth, min_leaf, near or 1)
-    limits = limits if near else Limits(scheme, units, share, max_depth, min_leaf, near_rows(limits.n_blocks))
+    limits = GrowthLimits(scheme, units, share, max_depth, min_leaf, near or 1)
+    limits = (
+        limits
+        if near
+        else GrowthLimits(scheme, units, share, max_depth, min_leaf, near_rows(limits.n_blocks))
+    )
     n_bag, n_unseen = _whole(sums, units.n_classes)
     nodes = grow_forest_on(shards, sums[:-1] if units.n_classes else n_bag[:, None], seeds, limits)
     del shards
@@ -175,6 +179,6 @@ def grown_on(
     bags, honest = RowBags(seeds[:, 1], share, parts.n_samples), None
     if n_unseen.all():
         outside = [spread_about(sums[-1] - s, root, units.n_classes) for s, root in zip(sums, roots)]
-        asked = Asked(nodes, seeds[:, 1].tolist(), share, n_unseen, np.array(outside))
+        asked = UnseenQuestion(nodes, seeds[:, 1].tolist(), share, n_unseen, np.array(outside))
         honest = _honest(X_tasks, y_tasks, first, asked, units)
     return Grown(nodes, honest, inside, bags, seeds, limits)

@@ -6,7 +6,7 @@
 __all__ = ['Piece', 'pieces_of', 'Subtree', 'subtrees_of', 'hung_in', 'by_level', 'tree_nodes_of']
 
 # %% ../../nbs/api/07_machines/subtrees.ipynb #bd4c2624
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 

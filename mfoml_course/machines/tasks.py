@@ -201,9 +201,10 @@ def tree_sum(
 # %% ../../nbs/api/07_machines/tasks.ipynb #ea73f0ac
 def _dask_client():
     """The client of joblib's backend "dask", where that is in force."""
-    from joblib.parallel import get_active_backend
-
-    backend, _ = get_active_backend()
+    joblib = sys.modules.get("joblib")
+    if joblib is None:
+        return None
+    backend, _ = joblib.parallel.get_active_backend()
     return backend.client if type(backend).__name__ == "DaskDistributedBackend" else None
 
 
