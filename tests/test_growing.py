@@ -186,7 +186,7 @@ def test_no_copy_of_the_matrix_whatever_its_type_order_and_place(halves, tmp_pat
 
 def test_without_numba_forests_are_exact_and_it_is_said_once(monkeypatch):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 3))
+    X = rng.normal(size=(60, 9))  # up to 8 features are grown exactly anyway
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setattr(engines, "has_numba", lambda: False)
     monkeypatch.setattr(engines, "WORTH_IT", 100)
