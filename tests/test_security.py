@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from IPython.core.inputtransformer2 import TransformerManager
 
 from mfoml_course.course.cli import main
 from mfoml_course.course.exercises import check
@@ -112,17 +113,10 @@ def test_no_exported_line_is_one():
 
 
 def code_of(path):
-    """The Python of a notebook's cells; lines for IPython are left out, cells that are no Python too."""
+    """The Python of a notebook's cells, as IPython reads them: its own commands become calls."""
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        lines = [
-            line for line in "".join(cell["source"]).splitlines() if not line.lstrip().startswith(("%", "!"))
-        ]
-        try:
-            yield ast.parse("\n".join(lines))
-        except SyntaxError:
-            continue
+        if cell["cell_type"] == "code":
+            yield ast.parse(TransformerManager().transform_cell("".join(cell["source"])))
 
 
 # Cells that show or refuse the very thing: what each may hold.
