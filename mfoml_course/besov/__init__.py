@@ -81,6 +81,8 @@ def _check_method(method: str, allowed: tuple, angle: dict, suffix: str = "") ->
     """Named errors for a method and for options that are not its own."""
     if method not in allowed:
         raise ValueError(f"expected method in {allowed}{suffix}, got {method!r}")
+    if unknown := sorted(set(angle) - {"taus", "eps_low", "eps_high"}):
+        raise ValueError(f"unknown options {unknown}: expected cutoff, residual, leaves, confidence or alpha")
     if angle and method != "angle":
         raise ValueError(f"{sorted(angle)} belong to method 'angle', got method {method!r}")
 

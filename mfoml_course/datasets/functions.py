@@ -7,6 +7,7 @@ __all__ = ['smoothness_from_counts', 'KnownFunction', 'curve_in_ten', 'sheet_in_
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #dc6f8934
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable
 
 import numpy as np
@@ -32,6 +33,18 @@ def smoothness_from_counts(
     return np.inf if gamma <= 0 else beta / gamma - 0.5
 
 # %% ../../nbs/api/00_datasets/functions.ipynb #31cfd3b2
+def _checked_values(
+    n_features: int,  # variables of f
+    f: Callable,
+    X: np.ndarray,  # (n_samples, n_features)
+) -> np.ndarray:  # (n_samples,)
+    """f(X), or a ValueError for points of another dimension."""
+    X = np.asarray(X)
+    if X.ndim != 2 or X.shape[1] != n_features:
+        raise ValueError(f"expected X of shape (n_samples, {n_features}), got {X.shape}")
+    return f(X)
+
+
 @dataclass(frozen=True)
 class KnownFunction:
     """A function on the unit cube together with its true smoothness."""
@@ -43,6 +56,9 @@ class KnownFunction:
     reason: str  # its derivation in one line
     noise: float = 0.0  # standard deviation of the label noise that f contains
     embed: Callable | None = None  # (n_samples, n_features) -> (n_samples, n_ambient)
+
+    def __post_init__(self):
+        object.__setattr__(self, "f", partial(_checked_values, self.n_features, self.f))
 
     @property
     def saturated(self) -> bool:  # True where no finite alpha* exists

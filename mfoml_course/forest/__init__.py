@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .bags import draw_bags as draw_bags
 from .bags import oob_curve as oob_curve
+from .bags import refuse_masked
 from .fitted import FittedForest as FittedForest
 from .fitting import WaveletForest, fit_forest
 from .partitioned import by_partition, fit_partitions
@@ -42,6 +43,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         """Grows the forest; returns self. Raises ValueError for NaN, wrong shapes and parameters."""
         if is_partitioned(X):
             return fit_partitions(self, X, y, sample_weight)
+        refuse_masked(X, y, sample_weight)
         X, y = validate_data(self, X, y, multi_output=True)
         self._one_dimensional = y.ndim == 1
         Y = label_array(self, y, len(X))
@@ -179,6 +181,7 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
         """Grows the forest; returns self. Raises ValueError for one class, NaN, wrong shapes, parameters."""
         if is_partitioned(X):
             return fit_partitions(self, X, y, sample_weight)
+        refuse_masked(X, y, sample_weight)
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..besov import SmoothnessIndex, smoothness_index, smoothness_interval
+from .bags import refuse_masked
 from .binned import tree_leaves
 from .partitioned import curve_of_partitions, interval_of_partitions
 from .terms import staged_sums
@@ -111,6 +112,7 @@ class FittedForest(Located):
         check_is_fitted(self)
         if is_partitioned(X):
             return curve_of_partitions(self, X, y)
+        refuse_masked(X, y)
         return m_term_curve(self.wavelets_, self, validate_data(self, X, reset=False), y)
 
     def staged_predict(

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from ..besov import unexplained_fraction
-from .bags import draw_bags
+from .bags import draw_bags, grow_distinct
 from .binned import binned_nodes
-from .exact import ONLY_EXACT, exact_forest, standardise, weighted_rows
+from .exact import ONLY_EXACT, exact_forest, weighted_rows
 from .fitted import FittedForest as FittedForest
 from .terms import check_n_terms, choose_terms
 from .unseen import check_oob_score
@@ -31,6 +31,10 @@ def _check_parameters(
     if not isinstance(n_estimators, numbers.Integral) or n_estimators < 1:
         raise ValueError(f"expected n_estimators as an integer of at least 1, got {n_estimators!r}")
     check_bins(forest.max_bins)
+    if not isinstance(forest.bootstrap, (bool, np.bool_)):
+        raise ValueError(f"expected bootstrap as True or False, got {forest.bootstrap!r}")
+    if not (forest.n_jobs is None or isinstance(forest.n_jobs, numbers.Integral) and forest.n_jobs):
+        raise ValueError(f"expected n_jobs as None or an integer other than 0, got {forest.n_jobs!r}")
     check_n_terms(forest.n_terms)
     check_oob_score(forest.oob_score)
     if (
@@ -80,12 +84,12 @@ def fit_forest(
     rows, sample_weight = weighted_rows(X, sample_weight)
     if len(rows) < len(X):
         X, Y = X[rows], Y[rows]
-    grow_on = standardise(Y, sample_weight) if codes is None else codes[rows]
+    codes = None if codes is None else codes[rows]
     rng = check_random_state(forest.random_state)
     seeds = rng.randint(np.iinfo(np.int32).max, size=forest.n_estimators)
     given = dict(max_samples=forest.max_samples, bootstrap=forest.bootstrap, random_state=rng)
     forest.estimators_samples_ = draw_bags(forest.n_estimators, len(X), **given)
-    _grow(forest, X, Y, grow_on, sample_weight, seeds)
+    grow_distinct(_grow, forest, X, Y, codes, sample_weight, seeds)
     shape = dict(measure=forest.measure, order=forest.order)
     forest.wavelets_ = forest_wavelets(forest, X, Y, sample_weight=sample_weight, **shape)
     forest.unexplained_ = unexplained_fraction(

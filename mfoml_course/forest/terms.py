@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .bags import oob_curve
+from .bags import oob_curve, refuse_masked
 from .binned import tree_leaves
 from ..wavelets import truncated_values, values_at_leaves
 
@@ -83,6 +83,7 @@ def kept_sum(
 ) -> np.ndarray:  # (n_samples, n_outputs)
     """The mean over trees of the root's term and the kept wavelets."""
     check_is_fitted(forest)
+    refuse_masked(X)
     X = validate_data(forest, X, reset=False)
     return _mean_of_trees(kept_values(forest), list(tree_leaves(forest, X)), forest.wavelets_.basis(X))
 
@@ -102,6 +103,7 @@ def staged_sums(
 ) -> Iterator[np.ndarray]:  # (n_samples, n_outputs) a stage
     """The M-term sums for one M after the other; ValueError for stages that are none."""
     check_is_fitted(forest)
+    refuse_masked(X)
     X = validate_data(forest, X, reset=False)
     wavelets = forest.wavelets_
     stages = list(range(wavelets.n_wavelets + 1) if n_terms is None else n_terms)

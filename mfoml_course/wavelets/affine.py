@@ -128,6 +128,17 @@ def _fit_trees(
     return fits
 
 # %% ../../nbs/api/03_wavelets/affine.ipynb #bfe38591
+def _units(
+    X: np.ndarray,  # (n_samples, n_features)
+    sample_weight: np.ndarray | None,  # (n_samples,)
+) -> dict:
+    """The features' means and deviations, 1 where one does not vary."""
+    center = np.average(X, axis=0, weights=sample_weight)
+    spread = np.sqrt(np.average((X - center) ** 2, axis=0, weights=sample_weight))
+    varies = np.ptp(X if sample_weight is None else X[sample_weight > 0], axis=0) > 0
+    return {"center": center, "scale": np.where(varies, spread, 1.0)}
+
+
 def affine_wavelets(
     wavelets,  # the `Wavelets` of order 1
     forest,  # that they came from
@@ -141,11 +152,11 @@ def affine_wavelets(
     """The same nodes with affine pieces; raises ValueError without data, for volumes and boosted models."""
     _check_order2(wavelets, X, y, measure)
     X = np.asarray(check_features(X, wavelets.n_features), dtype=float)
-    Y, spread = label_array(forest, y, len(X)), X.std(axis=0)
-    units = {"center": X.mean(axis=0), "scale": np.where(spread > 0, spread, 1.0)}
+    Y = label_array(forest, y, len(X))
+    units, counts = _units(X, sample_weight), slice(None) if sample_weight is None else sample_weight > 0
     fits = _fit_trees(nodes, tree_bags(forest, len(X), len(nodes)), X, Y, sample_weight, **units)
     coef = join_trees([fit.coef for fit in fits])  # (n_wavelets, 1 + n_features, n_outputs)
-    limit = np.abs(Y - Y.mean(axis=0)).max() * np.sqrt(wavelets.measure)
+    limit = np.abs(Y[counts] - Y[counts].mean(axis=0)).max() * np.sqrt(wavelets.measure)
     real = exceeds_rounding(np.linalg.norm(coef, axis=(1, 2)), limit)[:, None, None]
     polynomial = join_trees([fit.polynomial for fit in fits]) * real
     root = np.array([fit.polynomial[0] for fit in fits])

@@ -26,13 +26,21 @@ def affine_fit(
     mean = weight @ R / measure
     polynomial, coef = np.zeros((2, 1 + Z.shape[1], R.shape[1]))
     polynomial[0], coef[0] = mean, mean * np.sqrt(measure)
-    if np.count_nonzero(weight) < Z.shape[1] + 1:
+    if _count_different(Z[weight > 0]) < Z.shape[1] + 1:
         return polynomial, coef, 0
     along, slope = _slopes(Z - center, R - mean, np.sqrt(weight)[:, None], tolerance)
     polynomial[0] -= center @ slope
     polynomial[1:] = slope
     coef[1 : 1 + len(along)] = along
     return polynomial, coef, len(along)
+
+
+def _count_different(
+    Z: np.ndarray,  # (n, n_features)
+) -> int:
+    """How many rows there are, copies counted once."""
+    along = np.random.default_rng(0).random(Z.shape[1])  # equal rows have equal sums, others hardly ever
+    return len(np.unique((Z * along).sum(axis=1)))
 
 
 def _slopes(

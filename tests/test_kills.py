@@ -1,0 +1,95 @@
+"""Commands that are killed at any moment, started twice at once, or find the end of a file torn off."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(os, "killpg"), reason="needs groups of processes, which this system lacks"
+    ),
+]
+PATIENCE = 600  # seconds for one command
+
+
+def started(*arguments):
+    """The command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mfoml_course", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(process):
+    """What it printed, and that it went well."""
+    said = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 0, said
+    return said
+
+
+def killed(process, seconds):
+    """Whether it was killed with all its children after that time; False where it had ended before."""
+    time.sleep(seconds)
+    alive = process.poll() is None
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE)
+    return alive
+
+
+def rows_of(folder):
+    """All rows that were written, without their seconds."""
+
+    def read(path):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return [{name: value for name, value in row.items() if "second" not in name} for row in rows]
+
+    return {path.relative_to(folder).as_posix(): read(path) for path in sorted(folder.rglob("*.jsonl"))}
+
+
+def test_a_probe_that_is_killed_doubled_or_torn_gives_the_same_rows(tmp_path):
+    run = tmp_path / "run"
+    train = ("train", "mnist1d-conv", "--budget", "smoke", "--epochs", 2, "--save-epochs")
+    finished(started(*train, "--out", run))
+    options = ("--samples", 300, "--trees", 2, "--no-interval", "--layers", "input,fc")
+    probe = ("probe", run, *options)
+    began = time.monotonic()
+    finished(started(*probe, "--out", tmp_path / "whole"))
+    seconds, expected = time.monotonic() - began, rows_of(tmp_path / "whole")
+    assert expected
+
+    rng, again = random.Random(5), tmp_path / "again"
+    assert any([killed(started(*probe, "--out", again), rng.uniform(0.3, 0.95) * seconds) for _ in range(3)])
+    finished(started(*probe, "--out", again))
+    assert rows_of(again) == expected
+
+    for file in again.rglob("rows.jsonl"):
+        file.write_bytes(file.read_bytes()[:-9])
+    finished(started(*probe, "--out", again))
+    assert rows_of(again) == expected
+
+    both = [started(*probe, "--out", tmp_path / "both") for _ in range(2)]
+    said = [process.communicate(timeout=PATIENCE)[0] for process in both]
+    for process, words in zip(both, said):
+        assert process.returncode == 0 or "is in use by process" in words, words
+    assert any(process.returncode == 0 for process in both)
+    assert rows_of(tmp_path / "both") == expected
+
+
+def test_a_workshop_that_is_killed_runs_again(tmp_path):
+    workshop = ("workshop", "--notebook", "01_tools", "--out", tmp_path / "out")
+    rng = random.Random(5)
+    assert any([killed(started(*workshop), rng.uniform(3, 20)) for _ in range(2)])
+    said = finished(started(*workshop))
+    report = tmp_path / "out" / "report" / "index.html"
+    assert report.is_file() and "report" in said
