@@ -228,6 +228,6 @@ def plot_growth(
             if len(at):
                 figure.add_trace(_dots(table, n_samples, at, i, str(name), kind == STARVED))
         words.append(f"{name} {spell(n[seen].astype(int), alpha[seen], most=12)}".strip() + ".")
-    figure.update_xaxes(type="log", minorloglabels="none")
+    figure.update_xaxes(type="log", minorloglabels="none", tickangle=0)
     alt = f"Chart of {y_title} over the number of samples. {' '.join(words)}"
     return finish_figure(figure, alt, title=title, x_title="samples", y_title=y_title)
