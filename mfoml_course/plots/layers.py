@@ -228,6 +228,7 @@ def plot_growth(
             if len(at):
                 figure.add_trace(_dots(table, n_samples, at, i, str(name), kind == STARVED))
         words.append(f"{name} {spell(n[seen].astype(int), alpha[seen], most=12)}".strip() + ".")
-    figure.update_xaxes(type="log", minorloglabels="none", tickangle=0)
+    shown = np.unique(n_samples[n_samples > 0])[-1:] / np.array([[4], [2], [1]])  # the sizes of the largest
+    figure.update_xaxes(type="log", minorloglabels="none", tickvals=shown.ravel(), tickangle=0)
     alt = f"Chart of {y_title} over the number of samples. {' '.join(words)}"
     return finish_figure(figure, alt, title=title, x_title="samples", y_title=y_title)
