@@ -86,6 +86,34 @@ def test_a_probe_that_is_killed_doubled_or_torn_gives_the_same_rows(tmp_path):
     assert rows_of(tmp_path / "both") == expected
 
 
+OWN_NETWORK = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+x = torch.randn(3000, 12)
+y = (x[:, 0] * x[:, 1] > 0).long()
+model = nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 20), nn.ReLU(), nn.Linear(20, 2))
+loader = {part: DataLoader(TensorDataset(x[k::2], y[k::2]), 250) for k, part in enumerate(["train", "fresh"])}
+"""
+
+
+def test_a_probe_of_ones_own_network_is_killed_until_it_ends(tmp_path):
+    (tmp_path / "net.py").write_text(OWN_NETWORK)
+    probe = ("probe", f"{tmp_path / 'net.py'}:model", "--data", f"{tmp_path / 'net.py'}:loader", "--out")
+    began = time.monotonic()
+    finished(started(*probe, tmp_path / "whole"))
+    seconds, kills, rng = time.monotonic() - began, 0, random.Random(18)
+    while kills < 40 and killed(started(*probe, tmp_path / "again"), rng.uniform(0.3, 0.9) * seconds):
+        kills += 1
+    finished(started(*probe, tmp_path / "again"))
+    assert 1 < kills < 40 and rows_of(tmp_path / "again") == rows_of(tmp_path / "whole")
+    left, expected = (sorted(p.name for p in (tmp_path / name).iterdir()) for name in ("again", "whole"))
+    assert left == expected
+
+
 def test_a_workshop_that_is_killed_runs_again(tmp_path):
     workshop = ("workshop", "--notebook", "01_tools", "--out", tmp_path / "out")
     rng = random.Random(5)

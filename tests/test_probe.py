@@ -1,16 +1,11 @@
-"""The probe as a process of its own: in little memory, and killed at any moment."""
+"""The probe as a process of its own, in little memory."""
 
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from mfoml_course.course.cli import main; main()"]
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
 
 # a network whose layer "wide" is 188 MB, and four classes that it can know
@@ -59,52 +54,3 @@ def test_a_layer_larger_than_the_memory_has_the_same_row(tmp_path):
         assert not done.returncode, done.stderr
         rows.append(json.loads(done.stdout))
     assert rows[0] == rows[1] and rows[0]["n_samples"]["0"] == 6000
-
-
-PROBED = """
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-
-torch.manual_seed(0)
-torch.set_num_threads(1)
-x = torch.randn(3000, 12)
-y = (x[:, 0] * x[:, 1] > 0).long()
-model = nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 20), nn.ReLU(), nn.Linear(20, 2))
-loader = {part: DataLoader(TensorDataset(x[k::2], y[k::2]), 250) for k, part in enumerate(["train", "fresh"])}
-"""
-
-
-def table_of(folder):
-    lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows kills otherwise")
-def test_a_probe_killed_at_any_moment_resumes(tmp_path):
-    (tmp_path / "net.py").write_text(PROBED)
-    given = [*COMMAND, "probe", "net.py:model", "--data", "net.py:loader", "--out"]
-
-    def begun(out):
-        return subprocess.Popen(
-            [*given, out], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-
-    started = time.monotonic()
-    whole = begun("whole")
-    assert not whole.wait(300), whole.stderr.read()
-    lasts, rng, kills, done = time.monotonic() - started, random.Random(18), 0, None
-    while done is None and kills < 40:
-        killed = begun("killed")
-        ends = time.monotonic() + rng.uniform(0.3, 0.9) * lasts
-        while (done := killed.poll()) is None and time.monotonic() < ends:
-            time.sleep(0.01)
-        if done is None:
-            os.kill(killed.pid, signal.SIGKILL)
-            killed.wait()
-            kills += 1
-        assert not done, killed.stderr.read()
-    assert kills > 1 and not done and table_of(tmp_path / "killed") == table_of(tmp_path / "whole")
-    left = sorted(path.name for path in (tmp_path / "killed").iterdir())
-    assert left == sorted(path.name for path in (tmp_path / "whole").iterdir())

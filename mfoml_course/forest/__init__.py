@@ -16,14 +16,14 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .bags import draw_bags as draw_bags
 from .bags import oob_curve as oob_curve
-from .bags import refuse_masked
 from .fitted import FittedForest as FittedForest
 from .fitting import WaveletForest, fit_forest
-from .partitioned import by_partition, fit_partitions
+from .partitioned import by_partition, fit_partitions, refuse_partitioned
 from .terms import kept_sum, staged_sums
 from .unseen import of_known, score_unseen
 from ..machines import is_partitioned
 from ..simplex import encode_labels, simplex_probabilities
+from ..trees.nodes import refuse_masked
 from ..wavelets import label_array
 
 _all_ = ["FittedForest", "WaveletForest", "draw_bags", "kept_sum", "oob_curve"]
@@ -43,7 +43,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         """Grows the forest; returns self. Raises ValueError for NaN, wrong shapes and parameters."""
         if is_partitioned(X):
             return fit_partitions(self, X, y, sample_weight)
-        refuse_masked(X, y, sample_weight)
+        refuse_masked(X=X, y=y, sample_weight=sample_weight)
         X, y = validate_data(self, X, y, multi_output=True)
         self._one_dimensional = y.ndim == 1
         Y = label_array(self, y, len(X))
@@ -152,6 +152,7 @@ class ClassAnswers:
         n_terms=None,  # the stages; None: 0, 1, ... all wavelets
     ):  # (n_samples, n_classes) a stage
         """The probabilities with more and more of the largest wavelets, one after the other."""
+        refuse_partitioned(X=X)
         return (simplex_probabilities(Y_hat) for Y_hat in staged_sums(self, X, n_terms))
 
     @by_partition
@@ -181,7 +182,7 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
         """Grows the forest; returns self. Raises ValueError for one class, NaN, wrong shapes, parameters."""
         if is_partitioned(X):
             return fit_partitions(self, X, y, sample_weight)
-        refuse_masked(X, y, sample_weight)
+        refuse_masked(X=X, y=y, sample_weight=sample_weight)
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)

@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..besov import SmoothnessIndex, smoothness_index, smoothness_interval
-from .bags import refuse_masked
 from .binned import tree_leaves
-from .partitioned import curve_of_partitions, interval_of_partitions
+from .partitioned import by_partition, curve_of_partitions
+from .partitioned import interval_of_partitions, refuse_partitioned
 from .terms import staged_sums
 from ..importance import wavelet_importance
 from ..machines import is_partitioned
-from ..trees.nodes import TreeNodes, check_features
+from ..trees.nodes import TreeNodes, check_features, refuse_masked
 from ..wavelets import m_term_curve
 
 # %% ../../nbs/api/08_forest/fitted.ipynb #8a2090a3
@@ -44,9 +44,10 @@ class Located:
         check_is_fitted(self, "nodes_")
         return len(self.nodes_)
 
+    @by_partition
     def apply(
         self,
-        X,  # (n_samples, n_features) finite numbers
+        X,  # (n_samples, n_features) finite numbers, also a dask array
     ):  # (n_samples, n_trees)
         """The number of the leaf that each sample falls into, in each tree."""
         check_is_fitted(self, "nodes_")
@@ -61,6 +62,7 @@ class Located:
         """Which nodes each sample passes; columns first[k] to first[k + 1] are tree k's."""
         from scipy.sparse import csr_matrix
 
+        refuse_partitioned(X=X)
         leaves = self.apply(X)
         first = np.cumsum([0, *(t.n_nodes for t in self.nodes_)])
         pairs = [path_nodes(t, leaf) for t, leaf in zip(self.nodes_, leaves.T)]
@@ -112,7 +114,7 @@ class FittedForest(Located):
         check_is_fitted(self)
         if is_partitioned(X):
             return curve_of_partitions(self, X, y)
-        refuse_masked(X, y)
+        refuse_masked(X=X, y=y)
         return m_term_curve(self.wavelets_, self, validate_data(self, X, reset=False), y)
 
     def staged_predict(
@@ -122,4 +124,5 @@ class FittedForest(Located):
         n_terms: Iterable[int] | None = None,  # the stages; None: 0, 1, ... all wavelets
     ) -> Iterator[np.ndarray]:  # (n_samples,) or (n_samples, n_outputs) a stage
         """The predictions with more and more of the largest wavelets, one after the other."""
+        refuse_partitioned(X=X)
         return (self._answer(Y_hat) for Y_hat in staged_sums(self, X, n_terms))

@@ -13,11 +13,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from ..besov import unexplained_fraction
-from .bags import draw_bags, grow_distinct
+from .bags import draw_bags, oob_curve
 from .binned import binned_nodes
+from .copies import grow_distinct
 from .exact import ONLY_EXACT, exact_forest, weighted_rows
-from .fitted import FittedForest as FittedForest
-from .terms import check_n_terms, choose_terms
+from .fitted import FittedForest
+from .terms import check_n_terms, keep_terms
 from .unseen import check_oob_score
 from ..growing import check_bins, choose_engine
 from ..wavelets import forest_wavelets
@@ -95,8 +96,9 @@ def fit_forest(
     forest.unexplained_ = unexplained_fraction(
         forest.wavelets_, forest.estimators_samples_, X, Y, sample_weight=sample_weight
     )
-    choose_terms(forest, X, Y, sample_weight)
-    forest.estimators_samples_ = [rows[bag] for bag in forest.estimators_samples_]
+    bags = forest.estimators_samples_
+    keep_terms(forest, lambda: oob_curve(forest.wavelets_, forest.nodes_, bags, X, Y, sample_weight))
+    forest.estimators_samples_ = [rows[bag] for bag in bags]
 
 # %% ../../nbs/api/08_forest/fitting.ipynb #283db697
 class WaveletForest(FittedForest, BaseEstimator):

@@ -14,7 +14,7 @@ import numpy as np
 from .bags import RowBags as RowBags
 from .cuts import Scheme, binned_part, cuts_of, glimpse, sample_share, scheme_of
 from .growth import GrowthLimits, grow_forest_on, near_rows
-from .histograms import Shard
+from .histograms import LANES, Shard
 from mfoml_course.machines.labels import (
     LabelUnits,
     bag_sums,
@@ -164,12 +164,8 @@ def grown_on(
     shards = kept([make(x, labels, *known, int(f)) for x, labels, f in zip(X_tasks, y_tasks, first)])
     ask = dask.delayed(_bag_sums, pure=False)
     (sums,) = run_tasks([tree_sum([ask(s, seeds[:, 1], share, units.n_classes) for s in shards])])
-    limits = GrowthLimits(scheme, units, share, max_depth, min_leaf, near or 1)
-    limits = (
-        limits
-        if near
-        else GrowthLimits(scheme, units, share, max_depth, min_leaf, near_rows(limits.n_blocks))
-    )
+    near = near or near_rows(-(-len(scheme.columns) // LANES))
+    limits = GrowthLimits(scheme, units, share, max_depth, min_leaf, near)
     n_bag, n_unseen = _whole(sums, units.n_classes)
     nodes = grow_forest_on(shards, sums[:-1] if units.n_classes else n_bag[:, None], seeds, limits)
     del shards

@@ -202,10 +202,8 @@ def _below(shards: list, sapling: Sapling, limits: GrowthLimits) -> dict[int, Su
     if not len(small):
         return {}
     groups = [small[g] for g in packed(sapling.counts[small].sum(axis=1), limits.near)]
-    cut_up, grow = (
-        dask.delayed(pieces_of, nout=len(groups), pure=False),
-        dask.delayed(subtrees_of, pure=False),
-    )
+    cut_up = dask.delayed(pieces_of, nout=len(groups), pure=False)
+    grow = dask.delayed(subtrees_of, pure=False)
     tree, shape = dask.delayed(sapling.nodes, traverse=False), dask.delayed(limits.shape, traverse=False)
     pieces = [cut_up(shard, tree, (sapling.bag_seed, limits.share), groups) for shard in shards]
     tasks = []

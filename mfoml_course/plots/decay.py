@@ -6,6 +6,7 @@
 __all__ = ['LINE', 'plot_decay', 'plot_index', 'plot_hunger']
 
 # %% ../../nbs/api/30_plots/decay.ipynb #0dea7465
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -104,13 +105,10 @@ def _below(
     """Words under the picture, in lines."""
     if not words:
         return figure
-    lines, line = [], ""
-    for word in words.split():
-        full = len(line) + len(word) > LINE
-        lines, line = (lines + [line], word) if full else (lines, f"{line} {word}".strip())
+    lines = textwrap.wrap(words, LINE)
     place = dict(xref="paper", yref="paper", x=0, y=-0.2, xanchor="left", yanchor="top", align="left")
-    figure.add_annotation(text="<br>".join([*lines, line]), showarrow=False, **place)
-    return figure.update_layout(margin_b=60 + 18 * (len(lines) + 1))
+    figure.add_annotation(text="<br>".join(lines), showarrow=False, **place)
+    return figure.update_layout(margin_b=60 + 18 * len(lines))
 
 # %% ../../nbs/api/30_plots/decay.ipynb #d3c96fb9
 def plot_index(

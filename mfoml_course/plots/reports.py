@@ -116,14 +116,9 @@ def _tables(contents: RunContents) -> list[tuple[str, dict]]:
         known = [c for c in contents.records if "/" not in str(c) and c not in ("terminal", "plan")]
         seeds = contents.records.groupby("seed") if of_seeds(contents.records) else None
         shown = contents.records[known]
-        name, rows = (
-            ("The last epochs", shown.tail(5))
-            if seeds is None
-            else (
-                "The last epoch of each seed",
-                shown.loc[seeds.tail(1).index],
-            )
-        )
+        name, rows = "The last epochs", shown.tail(5)
+        if seeds is not None:
+            name, rows = "The last epoch of each seed", shown.loc[seeds.tail(1).index]
         tables.append((name, rows))
     return [(name, _plain_rows(table)) for name, table in tables]
 
