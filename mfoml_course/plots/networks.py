@@ -157,7 +157,7 @@ def plot_records(
             figure.add_trace(line, row=1, col=k)
             words.append(tell_series(line.name, line))
         if panel in log_y:
-            figure.update_yaxes(type="log", minorloglabels="none", row=1, col=k)
+            figure.update_yaxes(type="log", minorloglabels="none", nticks=5, row=1, col=k)
     if _counts_few(table[x]):
         figure.update_xaxes(dtick=1)
     draw_marks(figure, marks)
