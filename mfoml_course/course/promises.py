@@ -161,5 +161,5 @@ def write_promises(
         rows = [f"  {json.dumps(key)}: {json.dumps(listed[part][key])}" for key in sorted(listed[part])]
         lines.append(f' "{part}": {{\n' + ",\n".join(rows) + "\n }")
     path = Path(folder, PROMISES)
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
     return path

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .workshop import workshop_notebooks
+from ..records import write_whole
 from ..records.tables import read_table
 from ..records.tables import write_table
 
@@ -134,6 +135,6 @@ def write_time_lines(
         new = with_time_line(text, time_line(rows[path.stem])) if path.stem in rows else text
         if new != text:
             first["source"] = new.splitlines(True)
-            path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_whole(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
             changed.append(path)
     return changed
