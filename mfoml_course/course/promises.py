@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 import mfoml_course
+from ..records import write_whole
 
 # %% ../../nbs/api/40_course/promises.ipynb #37577473
 Parameters = list[list[str]]  # [name, kind, default] each; the default "" where there is none
