@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -150,6 +151,14 @@ def ask_for_kernel(
 
 class ForkedProvisioner(LocalProvisioner):
     """Kernels from the fork server whose address is in the environment; without it, as usual."""
+
+    async def pre_launch(self, **kwargs) -> dict:
+        """Let manager and kernel talk through files beside the server's socket, where there is a server."""
+        folder = os.path.dirname(os.environ.get(ADDRESS, ""))
+        if os.path.isdir(folder):
+            self.parent.transport, self.parent.cache_ports = "ipc", False
+            self.parent.ip = os.path.join(folder, uuid.uuid4().hex[:12])
+        return await super().pre_launch(**kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
         """Start the kernel; what jupyter_client has to know to connect to it."""
