@@ -5,9 +5,11 @@
 A fault changes one comparison, sign, constant, default, index, condition, argument or refusal of an
 api notebook. The notebook's own tests run first (all faults of a notebook in one process that
 forks), then, in a copy of the checkout with the fault in cell and module, the notebooks above it,
-then tests/. The first failure ends the run, since the fault is caught. What survives is listed with
-its change. The same command goes on where it stopped, since FILE is written after every fault. A
-run without a fault must pass first: in a broken harness everything looks caught.
+nearest first, then tests/. The first failure ends the run, since the fault is caught. What survives is
+listed with its change. In a broken harness everything looks caught, so a notebook must pass without a
+fault first, and a file above it counts as a witness only where it fails twice with the fault and passes
+without it. The same command goes on where it stopped, since FILE is written after every step; it stops
+by itself after two hours (--hours).
 
 Survivors that are known are explained in tests/faults_argued.json: those that change nothing
 (`same`), which are tried on their own notebook only and counted apart, and the rest.
@@ -25,22 +27,27 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from difflib import unified_diff
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from queue import Queue
+from threading import Lock
 
 import parso
+import psutil
 from cosmic_ray.ast import Visitor, get_ast, is_number
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.operators.provider import OperatorProvider
 
 from fault_replay import NOTHING
+from mfoml_course.course.forkserver import ADDRESS, running_server
 from mfoml_course.course.testing import build_command, testing_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,10 +55,13 @@ ARGUED = Path(__file__).with_name("faults_argued.json")
 COPIED = ("settings.ini", "pyproject.toml", "setup.py", "README.md", "CITATION.cff", "environment.yml")
 # The rooms of the mission: what they compute is what the course promises.
 ROOMS = "simplex trees wavelets importance sparsity besov forest ncc collapse svsl probe".split()
-# These look at files, not at what the code computes: a copy with a fault is not theirs to judge.
-ABOUT_FILES = """browser cli contributing export faults imports notebooks offline packaging requirements site
-    style""".split()
-SLOWEST = 300  # seconds that the tests may take beyond what they take without a fault
+# These look at files and machines, not at what the code computes: a fault is not theirs to judge.
+ABOUT_FILES = """browser citations cli contributing devices export faults framing hub image imports kills
+    notebooks numbers offline packaging projects promises requirements security site slides style trace
+    workflows""".split()
+AT_ONCE = 8  # files in one run of pytest: as many are tried again where a run was cut off
+NO_TESTS = 5  # pytest's exit code where a file has none
+SLOWEST = 120  # seconds that a run of pytest may take beyond a minute a file
 
 
 # The faults
@@ -211,15 +221,15 @@ def compiles(source):
 
 def cell_faults(notebook, cell, source):
     """The faults that can be made in a cell, by site: (cell, line, column, kind) -> faults."""
-    sites, hints = {}, annotation_lines(source)
+    sites, hints, tree = {}, annotation_lines(source), get_ast(source)
     for kind, operators in OPERATORS.items():
         for operator in operators:
             visitor = _Positions(operator())
-            visitor.walk(get_ast(source))
+            visitor.walk(tree)
             for occurrence, start in enumerate(visitor.found):
                 hinted = any(low <= start < high for low, high in hints)
                 fault = Fault(notebook, cell, kind, operator, occurrence)
-                if not hinted and not is_bare_star(source, start) and compiles(fault.strike(source)):
+                if not hinted and not is_bare_star(source, start):
                     sites.setdefault((cell, *start, kind), []).append(fault)
     return sites
 
@@ -238,8 +248,14 @@ def list_faults(path):
 def sample_faults(paths, size, seed):
     """At most `size` sites of the notebooks, drawn without replacement, and one fault at each."""
     sites = [faults for path in paths for faults in list_faults(path).values()]
-    draw = random.Random(seed)
-    return [draw.choice(faults) for faults in draw.sample(sites, min(size, len(sites)))]
+    sources = {path.relative_to(ROOT / "nbs").as_posix(): dict(read_cells(path)) for path in paths}
+    draw, drawn = random.Random(seed), []
+    for faults in draw.sample(sites, len(sites)):
+        if len(drawn) == size:
+            break
+        read = [fault for fault in faults if compiles(fault.strike(sources[fault.notebook][fault.cell]))]
+        drawn += [draw.choice(read)] if read else []
+    return drawn
 
 
 def chosen_notebooks(names):
@@ -275,28 +291,56 @@ def imported_modules(path, exported_only):
     return frozenset(found)
 
 
+def used_modules(path, with_faces):
+    """The package's modules that the module of a notebook imports."""
+    found = imported_modules(path, True)
+    own = {notebook_module(path)} if with_faces else set()
+    return found | {name.rpartition(".")[0] for name in found | own} if with_faces else found
+
+
+@cache
+def modules_above(path, *, with_faces=False):
+    """Module -> how many imports it is away from the one that a notebook exports, itself at 0.
+
+    With faces, all that load it: whoever imports a back room imports its face too, needed or not."""
+    exporting = {notebook_module(other): other for other in sorted((ROOT / "nbs").rglob("*.ipynb"))}
+    exporting.pop(None, None)
+    away, newest = {notebook_module(path): 0}, {notebook_module(path)}
+    while newest:
+        newest = {
+            name
+            for name, other in exporting.items()
+            if name not in away and used_modules(other, with_faces) & newest
+        }
+        away |= dict.fromkeys(newest, max(away.values()) + 1)
+    return away
+
+
 def notebooks_above(path):
-    """The notebooks that import what this one exports, also by way of others: api, workshop, start page."""
-    everything = sorted((ROOT / "nbs").rglob("*.ipynb"))
-    exporting = {notebook_module(other): other for other in everything if notebook_module(other)}
-    affected, grown = {notebook_module(path)}, True
-    while grown:
-        more = {
-            name for name, other in exporting.items() if imported_modules(other, True) & affected
-        } - affected
-        affected, grown = affected | more, bool(more)
-    above = [other for other in everything if other != path and imported_modules(other, False) & affected]
+    """The notebooks that import what this one exports, also by way of others: those of its room, then the
+    nearest, then the workshop and the start page."""
+    away, room = modules_above(path), notebook_module(path).split(".")[0]
     order = {"api": 0, "workshop": 1}
-    return sorted(above, key=lambda other: (order.get(other.relative_to(ROOT / "nbs").parts[0], 2), other))
+    keys = {}
+    for other in sorted((ROOT / "nbs").rglob("*.ipynb")):
+        used = imported_modules(other, False) & away.keys()
+        if other != path and used and "exercises" not in other.parts:
+            same = (notebook_module(other) or "").split(".")[0] == room
+            part = order.get(other.relative_to(ROOT / "nbs").parts[0], 2)
+            keys[other] = (part, not same, min(away[name] for name in used), other)
+    return sorted(keys, key=keys.get)
 
 
-def other_tests():
-    """The files of tests/ that look at what the code computes."""
-    return [
-        path
-        for path in sorted((ROOT / "tests").glob("test_*.py"))
-        if path.stem.removeprefix("test_") not in ABOUT_FILES
-    ]
+def tests_above(path):
+    """The files of tests/ that name a module above a notebook and look at what the code computes."""
+    away, chosen = modules_above(path), []
+    for test in sorted((ROOT / "tests").glob("test_*.py")):
+        text = test.read_text(encoding="utf-8")
+        named = re.findall(r"mfoml_course(?:\.|\s+import\s+)([\w.]+)", text)
+        used = any(f"{name}.".startswith(f"{module}.") for name in named for module in away)
+        if used and test.stem.removeprefix("test_") not in ABOUT_FILES:
+            chosen.append(test)
+    return chosen
 
 
 # One run
@@ -319,6 +363,17 @@ def module_file(path):
     return file.relative_to(ROOT)
 
 
+def faulty_module(fault):
+    """Text of the module with the fault."""
+    text = (ROOT / module_file(ROOT / "nbs" / fault.notebook)).read_text(encoding="utf-8")
+    head, *parts = re.split(r"^(# %% \S+ #\w+\n)", text, flags=re.MULTILINE)
+    struck = [
+        mark + (fault.strike(part) if mark.endswith(f"#{fault.cell}\n") else part)
+        for mark, part in zip(parts[::2], parts[1::2])
+    ]
+    return head + "".join(struck)
+
+
 def faulty_files(fault):
     """File below the checkout -> text with the fault, for the notebook and its module."""
     path = ROOT / "nbs" / fault.notebook
@@ -326,15 +381,7 @@ def faulty_files(fault):
     for cell in notebook["cells"]:
         if cell["id"] == fault.cell:
             cell["source"] = fault.strike("".join(cell["source"])).splitlines(True)
-    file = module_file(path)
-    head, *parts = re.split(
-        r"^(# %% \S+ #\w+\n)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
-    chunks = list(zip(parts[::2], parts[1::2]))
-    struck = [
-        mark + (fault.strike(text) if mark.endswith(f"#{fault.cell}\n") else text) for mark, text in chunks
-    ]
-    return {path.relative_to(ROOT): json.dumps(notebook), file: head + "".join(struck)}
+    return {path.relative_to(ROOT): json.dumps(notebook), module_file(path): faulty_module(fault)}
 
 
 def changed_lines(before, after):
@@ -349,45 +396,79 @@ def change(fault):
     return changed_lines(source, fault.strike(source))
 
 
-def run_pytest(folder, paths, seconds):
-    """(exit code or None when time ran out, first failure) of pytest on the files of a copy."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as rest:
-        environment = testing_environment(rest) | {"OMP_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(folder)])
+@dataclass(frozen=True)
+class Court:
+    """A copy of the checkout in which a fault is judged, with a server for its kernels."""
+
+    folder: Path
+    environment: dict
+
+    def run(self, paths):
+        """The first failure of pytest on the files, None where all pass."""
         names = [str(path.relative_to(ROOT)) for path in paths]
-        command = build_command(folder, ["-n0", "-x", "-q", "--color=no", "--no-header", *names])
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        command = build_command(self.folder, ["-n0", "-x", "-q", "--color=no", "--no-header", *names])
+        code, output = self._run(command, SLOWEST + 60 * len(paths))
+        if code not in (None, 0, 1, 2, NO_TESTS):
+            raise RuntimeError(f"pytest could not run {names}:\n{output[-3000:]}")
+        failed = re.search(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE)
+        return None if code in (0, NO_TESTS) else (failed[1] if failed else output)[-200:]
+
+    def _run(self, command, seconds):
+        """(exit code or None when time ran out, output) of a command in the copy."""
+        options = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, **options)
         try:
             output, _ = process.communicate(timeout=seconds)
+            return process.returncode, output
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return None, f"no end after {seconds:.0f} s"
-    failed = re.search(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE)
-    if process.returncode not in (0, 1, 2):
-        raise RuntimeError(f"pytest could not run {names}:\n{output[-3000:]}")
-    return process.returncode, failed[1][:200] if failed else output[-500:] if process.returncode else ""
+            return None, f"no end after {seconds} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            self._end_kernels()
+
+    def _end_kernels(self):
+        """End the kernels that a run left behind: in an endless loop they hear nobody."""
+        for server in psutil.Process().children():
+            with suppress(psutil.Error):
+                if self.environment[ADDRESS] and self.environment[ADDRESS] in " ".join(server.cmdline()):
+                    for kernel in server.children(recursive=True):
+                        kernel.kill()
+
+
+@contextmanager
+def opened_court(folder):
+    """A court in a folder that is made for it."""
+    (folder / "rest").mkdir(parents=True)
+    copy_checkout(folder / "copy")
+    environment = testing_environment(folder / "rest") | {"OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(folder / "copy")])
+    forks = hasattr(os, "fork")
+    with running_server(str(folder / "rest"), environment) if forks else nullcontext("") as address:
+        yield Court(folder / "copy", environment | {ADDRESS: address})
 
 
 def replay(path, faults):
     """Fault -> how the notebook's own tests noticed it, or None."""
     cells = read_cells(path)
     numbers = {cell: number for number, (cell, _) in enumerate(cells)}
+    module = notebook_module(path)
     struck = [
-        (fault.name, numbers[fault.cell], fault.strike(cells[numbers[fault.cell]][1])) for fault in faults
+        (
+            fault.name,
+            numbers[fault.cell],
+            fault.strike(cells[numbers[fault.cell]][1]),
+            faulty_module(fault) if module else "",
+        )
+        for fault in faults
     ]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as rest:
         task = {
             "cells": [source for _, source in cells],
             "faults": struck,
+            "module": f"mfoml_course.{module}",
+            "above": [f"mfoml_course.{name}" for name in modules_above(path, with_faces=True)],
             "out": str(Path(rest, "noticed.json")),
         }
         Path(rest, "task.json").write_text(json.dumps(task), encoding="utf-8")
@@ -406,33 +487,49 @@ def replay(path, faults):
     return {fault: noticed[fault.name] for fault in faults}
 
 
-def judge_above(fault, folder):
-    """How the notebooks above or tests/ noticed the fault, in a copy of the checkout; None: they did not."""
-    files, path = faulty_files(fault), ROOT / "nbs" / fault.notebook
+@contextmanager
+def struck(fault, court):
+    """The copy with the fault in it."""
+    files = faulty_files(fault)
     try:
         for file, text in files.items():
-            (folder / file).write_text(text, encoding="utf-8")
-        for paths in filter(None, ([path], notebooks_above(path), other_tests())):
-            code, failed = run_pytest(folder, paths, SLOWEST + 60 * len(paths))
-            if code != 0:
-                return failed
+            (court.folder / file).write_text(text, encoding="utf-8")
+        yield
     finally:
         for file in files:
-            shutil.copy(ROOT / file, folder / file)
+            shutil.copy(ROOT / file, court.folder / file)
 
 
-def check_without_fault(folders, paths):
-    """Raise where the tests fail without a fault."""
-    files = sorted({*other_tests(), *(other for path in paths for other in (path, *notebooks_above(path)))})
-    shares = [files[start :: len(folders)] for start in range(len(folders))]
-    with ThreadPoolExecutor(len(folders)) as pool:
-        runs = [
-            pool.submit(run_pytest, folder, share, 3600) for folder, share in zip(folders, shares) if share
-        ]
-    for run in runs:
-        code, failed = run.result()
-        if code != 0:
-            raise SystemExit(f"the tests fail without a fault: {failed}")
+def noticed_by(fault, court, files):
+    """The failure of one of the files with the fault, seen twice and not without it; None: there is none."""
+    with struck(fault, court):
+        failed = court.run(files)
+    if failed is None:
+        return None
+    named = [place for place, file in enumerate(files) if file.relative_to(ROOT).as_posix() in failed]
+    for file in files[named[0] if named else 0 :]:
+        with struck(fault, court):
+            failed = court.run([file])
+        if failed:
+            if wrong := court.run([file]):
+                raise SystemExit(f"{file.relative_to(ROOT)} fails without a fault: {wrong}")
+            return failed
+    return None
+
+
+def judge_above(fault, court, record):
+    """Try a fault on the notebooks above its own and on tests/, as long as there is time."""
+    path = ROOT / "nbs" / fault.notebook
+    for files in (notebooks_above(path), tests_above(path)):
+        left = [file for file in files if file.relative_to(ROOT).as_posix() not in record.passed(fault)]
+        for first in range(0, len(left), AT_ONCE):
+            if record.is_late():
+                return
+            some = left[first : first + AT_ONCE]
+            if failed := noticed_by(fault, court, some):
+                return record.add(fault, failed, "above")
+            record.note(fault, [file.relative_to(ROOT).as_posix() for file in some])
+    record.add(fault, None, "above")
 
 
 # The record
@@ -469,6 +566,7 @@ def summary(results):
     return {
         "faults": len(results),
         "caught": caught,
+        "caught_by_own_tests": sum(entry["caught"] and entry["stage"] == "own" for entry in results),
         "change_nothing": same,
         "survived": len(left) - same,
         "caught_share": round(caught / max(1, len(results) - same), 3),
@@ -476,7 +574,7 @@ def summary(results):
     }
 
 
-def write_record(out, setting, results):
+def write_record(out, setting, results, under_way=()):
     """Write the record whole."""
     record = {
         **setting,
@@ -484,21 +582,23 @@ def write_record(out, setting, results):
         "by_kind": dict(Counter(entry["kind"] for entry in results)),
         "results": results,
     }
+    if under_way:
+        record["under_way"] = dict(under_way)
     fresh = out.with_name(out.name + ".tmp")
     fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(fresh, out)
 
 
 def read_results(out, setting):
-    """The entries of an earlier run with the same settings."""
+    """The entries of an earlier run with the same settings, and what faults under way have passed."""
     if not out.exists():
-        return []
+        return [], {}
     record = json.loads(out.read_text(encoding="utf-8"))
     if any(record[key] != setting[key] for key in ("command", "code")):
         raise SystemExit(
             f"{out} holds another run ({record['command']}, code {record['code']}): name a new file"
         )
-    return record["results"]
+    return record["results"], record.get("under_way", {})
 
 
 def code_state():
@@ -522,25 +622,49 @@ def tell(entry, number, total):
 
 
 class Record:
-    """The results as they come in, kept in a file after each."""
+    """The results as they come in, kept in a file after each step, until it is late."""
 
-    def __init__(self, out, setting, total):
+    def __init__(self, out, setting, total, hours):
         self.out, self.setting, self.total = out, setting, total
-        self.results = read_results(out, setting)
+        self.results, self.under_way = read_results(out, setting)
+        self.end, self.lock = time.monotonic() + 3600 * hours, Lock()
 
-    def add(self, fault, noticed):
+    def stop(self, *_):
+        """End what runs: a server and its kernels would outlive this process."""
+        self.end = 0
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
+        sys.exit("ended; the same command goes on")
+
+    def is_late(self):
+        """Whether no more may be begun."""
+        return time.monotonic() > self.end
+
+    def write(self):
+        """Write the file."""
+        write_record(self.out, self.setting, self.results, self.under_way)
+
+    def add(self, fault, noticed, stage):
         """Keep one fault's result, without the names of this machine's temporary files."""
         noticed = noticed and re.sub(re.escape(tempfile.gettempdir()) + r"[^\s']*", "...", noticed)
-        entry = {
-            "fault": fault.name,
-            "kind": fault.kind,
-            "change": change(fault),
-            "caught": noticed is not None,
-            "by": noticed,
-        }
-        self.results.append(entry)
-        write_record(self.out, self.setting, self.results)
-        tell(entry, len(self.results), self.total)
+        entry = dict(fault=fault.name, kind=fault.kind, change=change(fault))
+        entry |= dict(caught=noticed is not None, stage=stage, by=noticed)
+        with self.lock:
+            self.under_way.pop(fault.name, None)
+            self.results.append(entry)
+            self.write()
+            tell(entry, len(self.results), self.total)
+
+    def note(self, fault, passed):
+        """Keep which files did not notice a fault."""
+        with self.lock:
+            self.under_way.setdefault(fault.name, []).extend(passed)
+            self.write()
+
+    def passed(self, fault):
+        """The files that did not notice a fault."""
+        return self.under_way.get(fault.name, ())
 
     def left(self, faults):
         """The faults without a result."""
@@ -557,39 +681,39 @@ def by_notebook(faults):
 
 
 def run_own(faults, record, *, jobs, last):
-    """Try the faults on their own notebooks; gives those unseen, or keeps them in the last stage."""
-    groups, survivors, argued = by_notebook(faults), [], read_argued()
+    """Try the faults on their own notebooks; those unseen are noted, or kept in the last stage."""
+    groups, argued = by_notebook(faults), read_argued()
+
+    def work(path):
+        return {} if record.is_late() else replay(path, groups[path])
+
     with ThreadPoolExecutor(jobs) as pool:
-        for noticed in pool.map(replay, groups, groups.values()):
+        for noticed in pool.map(work, groups):
             for fault, how in noticed.items():
                 if how or last or changes_nothing(fault, argued):
-                    record.add(fault, how)
+                    record.add(fault, how, "own")
                 else:
-                    survivors.append(fault)
-    return survivors
+                    record.note(fault, [f"nbs/{fault.notebook}"])
 
 
 def run_above(faults, record, *, jobs):
     """Try the faults on the notebooks above and on tests/."""
     if not faults:
         return
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        copies, free = [Path(scratch) / str(number) for number in range(jobs)], Queue()
-        for folder in copies:
-            copy_checkout(folder)
-            free.put(folder)
-        check_without_fault(copies, list(by_notebook(faults)))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, ExitStack() as opened:
+        free = Queue()
+        for number in range(min(jobs, len(faults))):
+            free.put(opened.enter_context(opened_court(Path(scratch, str(number)))))
 
         def work(fault):
-            folder = free.get()
+            court = free.get()
             try:
-                return judge_above(fault, folder)
+                judge_above(fault, court, record)
             finally:
-                free.put(folder)
+                free.put(court)
 
         with ThreadPoolExecutor(jobs) as pool:
-            for fault, noticed in zip(faults, pool.map(work, faults)):
-                record.add(fault, noticed)
+            list(pool.map(work, faults))
 
 
 def main():
@@ -606,6 +730,9 @@ def main():
         "--own", action="store_true", help="run only the notebook's own tests: quick, while writing them"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="faults tried at once")
+    parser.add_argument(
+        "--hours", type=float, default=2, help="nothing is begun later; the rest is left over"
+    )
     given = parser.parse_args()
     try:
         notebooks = chosen_notebooks(given.rooms)
@@ -622,12 +749,15 @@ def main():
         "python": platform.python_version(),
         "cosmic_ray": version("cosmic-ray"),
     }
-    record = Record(given.out, setting, len(faults))
-    survivors = run_own(record.left(faults), record, jobs=given.jobs, last=given.own)
-    run_above(survivors, record, jobs=given.jobs)
-    write_record(given.out, setting, record.results)
+    record = Record(given.out, setting, len(faults), given.hours)
+    signal.signal(signal.SIGTERM, record.stop)
+    new = [fault for fault in record.left(faults) if not record.passed(fault)]
+    run_own(new, record, jobs=given.jobs, last=given.own)
+    run_above([fault for fault in record.left(faults) if record.passed(fault)], record, jobs=given.jobs)
+    record.write()
     counts = summary(record.results)
-    print({key: counts[key] for key in ("faults", "caught", "change_nothing", "survived", "caught_share")})
+    names = "faults caught caught_by_own_tests change_nothing survived caught_share".split()
+    print({key: counts[key] for key in names} | {"left over": len(record.left(faults))})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The command that makes deliberate faults: it makes those it says, and tells caught from unseen."""
 
 import sys
+from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -13,6 +15,7 @@ if not hasattr(sys.modules["os"], "fork"):
 sys.path.insert(0, str(Path(__file__).parent))
 
 import faults  # noqa: E402
+from fault_replay import FaultyModule  # noqa: E402
 
 CODE = '''#| export
 def clipped(
@@ -88,6 +91,21 @@ def test_a_notebook_that_fails_without_a_fault_stops_it(noticed):
         noticed("assert clipped(1) == 2")
 
 
+def test_a_module_is_read_with_its_fault(tmp_path, monkeypatch):
+    (tmp_path / "of_one_number.py").write_text("number = 1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", [FaultyModule("of_one_number", "number = 2\n"), *sys.meta_path])
+    assert import_module("of_one_number").number == 2
+    del sys.modules["of_one_number"]
+
+
+def test_a_fault_of_a_back_room_lies_in_its_module():
+    [path] = faults.chosen_notebooks(["forest.terms"])
+    fault = next(fault for site in faults.list_faults(path).values() for fault in site)
+    old = (faults.ROOT / faults.module_file(path)).read_text(encoding="utf-8")
+    assert faults.changed_lines(old, faults.faulty_module(fault)) == faults.change(fault)
+
+
 def test_rooms_bring_their_back_rooms():
     names = [path.name for path in faults.chosen_notebooks(["besov"])]
     assert "06_besov.ipynb" in names and "pairs.ipynb" in names
@@ -107,6 +125,52 @@ def test_notebooks_above_import_what_is_below():
     [path] = faults.chosen_notebooks(["importance"])
     above = [other.relative_to(faults.ROOT / "nbs").as_posix() for other in faults.notebooks_above(path)]
     assert "index.ipynb" in above and "api/01_simplex.ipynb" not in above
+    [path] = faults.chosen_notebooks(["forest.bags"])
+    above = [other.relative_to(faults.ROOT / "nbs").as_posix() for other in faults.notebooks_above(path)]
+    rooms = [name.startswith("api/08_forest") for name in above]
+    assert above[0].startswith("api/08_forest/") and rooms == sorted(rooms, reverse=True)
+    tests = [test.name for test in faults.tests_above(path)]
+    assert "test_machines.py" in tests and "test_collapse.py" not in tests and "test_site.py" not in tests
+
+
+class Court:
+    """A court whose files fail as told, one answer a run."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def run(self, paths):
+        """The next answer."""
+        self.asked.append(len(paths))
+        return self.answers.pop(0)
+
+
+def test_a_witness_fails_twice_and_not_without_the_fault(monkeypatch):
+    monkeypatch.setattr(faults, "struck", lambda fault, court: nullcontext())
+    one, two = (faults.ROOT / "tests" / name for name in ("test_faults.py", "test_site.py"))
+    failed = "tests/test_site.py::test"
+    sure = Court(failed, failed, None)
+    assert faults.noticed_by(None, sure, [one, two]) == failed and sure.asked == [2, 1, 1]
+    assert faults.noticed_by(None, Court(None), [one, two]) is None
+    once = Court("tests/test_faults.py::test", None, None)  # a busy machine: the rest is asked again
+    assert faults.noticed_by(None, once, [one, two]) is None and once.asked == [2, 1, 1]
+    with pytest.raises(SystemExit, match="test_site.py fails without a fault"):
+        faults.noticed_by(None, Court(failed, failed, failed), [one, two])
+
+
+def test_what_is_late_is_left_over(tmp_path, monkeypatch):
+    [path] = faults.chosen_notebooks(["simplex"])
+    [fault] = faults.sample_faults([path], 1, 1)
+    setting = {"command": "faults", "code": "1"}
+    late = faults.Record(tmp_path / "faults.json", setting, 1, 0)
+    late.note(fault, ["nbs/api/01_simplex.ipynb"])
+    faults.judge_above(fault, Court(), late)
+    again = faults.Record(tmp_path / "faults.json", setting, 1, 1)
+    assert again.left([fault]) == [fault] and again.passed(fault) == ["nbs/api/01_simplex.ipynb"]
+    monkeypatch.setattr(faults, "noticed_by", lambda fault, court, files: "seen")
+    faults.judge_above(fault, Court(), again)
+    assert again.left([fault]) == [] and again.results[0]["by"] == "seen"
+    assert faults.Record(tmp_path / "faults.json", setting, 1, 1).left([fault]) == []
 
 
 def test_what_is_argued_stands_in_its_notebook():
