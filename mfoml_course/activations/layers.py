@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTED', 'LISTS', 'CONTAINERS', 'NO_WEIGHTS', 'WRAPPER', 'Layer', 'FEATURE_KEYS', 'AVERAGES', 'plain_model',
-           'named_layers', 'is_weighted', 'layer_names', 'choose_layers', 'output_tensor', 'watch_layers',
-           'layer_outputs', 'pool_tokens', 'feature_rows']
+           'named_layers', 'layer_names', 'choose_layers', 'output_tensor', 'watch_layers', 'layer_outputs',
+           'pool_tokens', 'feature_rows']
 
 # %% ../../nbs/api/10_activations/layers.ipynb #9288a4b6
 from collections.abc import Callable, Iterable, Iterator
@@ -41,7 +41,7 @@ def named_layers(
     return {".".join(p for p in name.split(".") if p != WRAPPER): module for name, module in modules}
 
 
-def is_weighted(
+def _is_weighted(
     module: nn.Module,
 ) -> bool:
     """Whether a module multiplies by a matrix of its own, as HF's Conv1D and other leaves with one do too."""
@@ -62,7 +62,7 @@ def layer_names(
 def _informative(module: nn.Module, path: str, *, listed: bool) -> list[str]:
     """Names of the informative layers in the module at a path, one of a row of modules if `listed`."""
     module = plain_model(module)
-    if is_weighted(module):
+    if _is_weighted(module):
         return [path]
     if listed and not isinstance(module, CONTAINERS) and _has_weights(module):
         return [path]
@@ -75,7 +75,7 @@ def _informative(module: nn.Module, path: str, *, listed: bool) -> list[str]:
 
 def _has_weights(module: nn.Module) -> bool:
     """Whether a module holds layers with weights."""
-    return any(map(is_weighted, module.modules()))
+    return any(map(_is_weighted, module.modules()))
 
 # %% ../../nbs/api/10_activations/layers.ipynb #68ef9de2
 Layer = str | nn.Module  # a dotted name, a glob, "input", or the module itself

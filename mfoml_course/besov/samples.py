@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEWEST_SAMPLES', 'OPTIONS', 'LEAST_TREES', 'SHARE', 'FEWEST_FOLDS', 'checked_samples', 'checked_weight',
-           'checked_seed', 'check_options', 'check_forest', 'is_mean', 'regrown', 'measured_forest']
+           'checked_seed', 'check_options', 'is_mean', 'regrown', 'measured_forest']
 
 # %% ../../nbs/api/06_besov/samples.ipynb #0dd6ff0e
 import numpy as np
@@ -85,7 +85,7 @@ def _is_plain(t) -> bool:
     return bool(np.allclose(t.measure, t.n_samples / t.n_samples[0]))
 
 
-def check_forest(
+def _check_forest(
     forest,  # a fitted forest that remembers its bags
     X: np.ndarray,  # (n_samples, n_features)
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs)
@@ -166,7 +166,7 @@ def measured_forest(
     """A forest and its wavelets, with honest terms wherever they can be had; ValueError for other samples."""
     own = getattr(forest, "wavelets_", None)
     if own is not None and own.honest is not None:
-        check_forest(forest, X, y)
+        _check_forest(forest, X, y)
         return forest, _checked_folds(own), False
     wavelets = forest_wavelets(forest) if own is None else own
     if not is_mean(wavelets):

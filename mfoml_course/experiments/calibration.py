@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MEASURED', 'WINDOWS', 'N_DIGITS', 'LEAST_LEAF', 'CALL', 'COMMAND', 'EXACT', 'FEWEST_RANKED', 'ROUNDING',
-           'json_number', 'read_number', 'lecture_angle', 'calibrate_function', 'calibrate_exact', 'halves',
-           'save_record', 'load_record', 'run_calibration', 'score', 'score_table']
+           'json_number', 'read_number', 'calibrate_function', 'calibrate_exact', 'halves', 'load_record',
+           'run_calibration', 'score']
 
 # %% ../../nbs/api/25_experiments/calibration.ipynb #b61e9df9
 import json
@@ -52,7 +52,7 @@ def read_number(
     return np.nan if value is None else float(value)
 
 
-def lecture_angle(
+def _lecture_angle(
     wavelets: Wavelets,
 ) -> float:
     """The lecture's alpha, nan where its set S is empty."""
@@ -85,7 +85,7 @@ def calibrate_function(
 def _measured(index, wavelets) -> dict:
     """What an index and its wavelets say: estimates, interval, windows, verdict."""
     estimate = {name: index.details.get(name, np.nan) for name in MEASURED}
-    estimate |= {"angle": np.nan if index.saturated else lecture_angle(wavelets), "consensus": index.alpha}
+    estimate |= {"angle": np.nan if index.saturated else _lecture_angle(wavelets), "consensus": index.alpha}
     windows = () if index.saturated else WINDOWS
     return {
         "estimate": {name: json_number(value) for name, value in estimate.items()},
@@ -108,7 +108,7 @@ def calibrate_exact(
     tree = lacunary_tree(alpha, n_levels=n_levels)
     wavelets = SimpleNamespace(**tree, log_measure=np.log(tree["measure"]), n_trees=1, order=1)
     found = smoothness_index(wavelets, leaves=0)
-    estimate = {"angle": lecture_angle(wavelets), **{name: found.details[name] for name in MEASURED[1:4]}}
+    estimate = {"angle": _lecture_angle(wavelets), **{name: found.details[name] for name in MEASURED[1:4]}}
     estimate["consensus"] = found.alpha
     return {"truth": alpha, "estimate": {name: json_number(value) for name, value in estimate.items()}}
 
@@ -120,7 +120,7 @@ def halves(
     return {known.name: ("tuned", "held out")[i % 2] for i, known in enumerate(functions)}
 
 
-def save_record(
+def _save_record(
     record: dict,  # of `run_calibration`
     path: str | Path,  # a JSON file
 ) -> None:
@@ -131,7 +131,7 @@ def save_record(
 def load_record(
     path: str | Path,  # a JSON file
 ) -> dict:
-    """A record that `save_record` wrote; raises ValueError for anything else."""
+    """A record that `_save_record` wrote; raises ValueError for anything else."""
     try:
         record = json.loads(Path(path).read_text())
     except json.JSONDecodeError as error:
@@ -167,7 +167,7 @@ def run_calibration(
             progress(number, n_jobs, row)
     record["exact"] = [calibrate_exact(alpha) for alpha in exact]
     record["seconds"] = round(sum(row["seconds"] for row in record["rows"]), 1)
-    record |= {"table": score_table(record["rows"]), "command": COMMAND}
+    record |= {"table": _score_table(record["rows"]), "command": COMMAND}
     _keep(record, path)
     return record
 
@@ -185,7 +185,7 @@ def _missing_rows(record: dict, functions: list[KnownFunction], seeds: Iterable[
 def _keep(record: dict, path: str | Path | None) -> None:
     """Write the record where there is a file for it."""
     if path is not None:
-        save_record(record, path)
+        _save_record(record, path)
 
 
 def _start_record(path: str | Path | None, size: dict) -> dict:
@@ -257,7 +257,7 @@ def _interval_scores(rows: list[dict]) -> dict:
     return {"coverage": float(covered.mean()), "width": float(np.mean(high - low))}
 
 
-def score_table(
+def _score_table(
     rows: list[dict],  # of `calibrate_function`, with their halves
 ) -> list[dict]:  # one for every method and half
     """Scores of every method on all functions and on each half."""

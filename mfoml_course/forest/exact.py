@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ONLY_EXACT', 'HANDED_ON', 'relative_weights', 'weighted_rows', 'standardise', 'varying_columns', 'grow_trees',
-           'exact_nodes', 'pure_nodes', 'close_nodes', 'with_nodes', 'own_trees', 'exact_forest']
+           'exact_nodes', 'pure_nodes', 'close_nodes', 'own_trees', 'exact_forest']
 
 # %% ../../nbs/api/08_forest/exact.ipynb #4d510341
 from collections.abc import Callable
@@ -142,7 +142,7 @@ def close_nodes(
     return replace(t, parent=place[t.parent[kept]], **fields), kept
 
 # %% ../../nbs/api/08_forest/exact.ipynb #72217997
-def with_nodes(
+def _with_nodes(
     tree,  # fitted by scikit-learn
     t: TreeNodes,  # what it shall hold
     kept: np.ndarray,  # (n_nodes,) the places of these nodes in the tree
@@ -186,7 +186,7 @@ def own_trees(
     pruned = []
     for tree, t, bag in zip(trees, exact_nodes(trees, X, Y, sample_weight, bags=bags, **shape), bags):
         t, kept = close_nodes(t, pure_nodes(t, tree.apply(X[bag]), grow_on[bag]))
-        with_nodes(tree, t, kept, 1.0 if hasattr(tree, "classes_") else unit)
+        _with_nodes(tree, t, kept, 1.0 if hasattr(tree, "classes_") else unit)
         pruned.append(t)
     return pruned
 

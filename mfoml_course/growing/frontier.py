@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['Data', 'Limits', 'START', 'STOP', 'LEFT', 'RIGHT', 'PARENT', 'DEPTH', 'PLACE', 'CUT', 'NEXT', 'EVERY', 'Level',
-           'next_random', 'draw_features', 'find_classes', 'is_constant', 'enter_node', 'enter_level', 'split_rows',
-           'add_child', 'cut_nodes']
+           'draw_features', 'find_classes', 'is_constant', 'enter_level', 'split_rows', 'cut_nodes']
 
 # %% ../../nbs/api/07_growing/frontier.ipynb #c332814e
 from collections import namedtuple
@@ -26,7 +25,7 @@ EVERY = np.uint32(0xFFFFFFFF)
 
 
 @compiled
-def next_random(
+def _next_random(
     state,  # (1,) 64 bits, not 0
 ):
     """The next number of Marsaglia's xorshift generator."""
@@ -48,7 +47,7 @@ def draw_features(
     """Draws features without replacement."""
     allowed[:] = 0
     for i in range(n_drawn):
-        j = i + np.int64(next_random(state) % np.uint64(len(deck) - i))
+        j = i + np.int64(_next_random(state) % np.uint64(len(deck) - i))
         deck[i], deck[j] = deck[j], deck[i]
         allowed[deck[i] // LANES] |= np.uint32(1) << np.uint32(deck[i] % LANES)
 
@@ -96,7 +95,7 @@ def is_constant(
 
 # %% ../../nbs/api/07_growing/frontier.ipynb #f35b2325
 @compiled
-def enter_node(
+def _enter_node(
     nodes,  # (room, 9) of the tree
     node,
     rows,
@@ -133,7 +132,7 @@ def enter_level(
         room += nodes[node, STOP] - nodes[node, START]
     bounds = np.empty(room + 2 * len(todo) + 1, np.int64)
     for node in todo:
-        written = enter_node(nodes, node, rows, labels, limits, bounds, at)
+        written = _enter_node(nodes, node, rows, labels, limits, bounds, at)
         if written:
             active[n], first[n + 1] = node, at + written
             n, at = n + 1, at + written
@@ -168,7 +167,7 @@ def split_rows(
 
 
 @compiled
-def add_child(
+def _add_child(
     nodes,  # (room, 9) of the tree
     child,  # its number
     parent,
@@ -197,7 +196,7 @@ def cut_nodes(
         block, lane, cut = data.blocks[place // LANES], place % LANES, nodes[node, CUT]
         middle = split_rows(block, lane, cut, rows, start, stop, spare)
         left = n_nodes + 2 * k
-        add_child(nodes, left, node, start, middle)
-        add_child(nodes, left + 1, node, middle, stop)
+        _add_child(nodes, left, node, start, middle)
+        _add_child(nodes, left + 1, node, middle, stop)
         nodes[node, LEFT], nodes[node, RIGHT] = left, left + 1
     return np.arange(n_nodes, n_nodes + 2 * len(cuts))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'HELD_OUT', 'MOST_STEPS', 'FLAT', 'ROWS_A_DIRECTION', 'LARGE', 'ROUNDING', 'MOST_ROWS', 'MOST_NUMBERS',
-           'LEAST_ROWS', 'check_labelled', 'column_units', 'spanned', 'whitening', 'linear_probe_accuracy',
-           'kmeans_rand_index', 'effective_rank', 'layer_baselines']
+           'LEAST_ROWS', 'check_labelled', 'spanned', 'whitening', 'linear_probe_accuracy', 'kmeans_rand_index',
+           'effective_rank', 'layer_baselines']
 
 # %% ../../nbs/api/20_probe/baselines.ipynb #5ecc14cc
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _column_blocks(features: np.ndarray) -> Iterator[np.ndarray]:  # (n_rows, so
         yield np.array(features[:, start : start + step], np.float64)
 
 
-def column_units(
+def _column_units(
     features: np.ndarray,  # (n_rows, d)
 ) -> np.ndarray:  # (d,) standard deviations, 1 for a constant column
     """The units that columns are measured in."""
@@ -58,7 +58,7 @@ def spanned(
     n_rows, square = len(features), 0.0
     gram, along = np.zeros((n_rows, n_rows)), np.zeros(n_rows)
     for block in _column_blocks(features):
-        block /= column_units(block) if in_units else 1.0
+        block /= _column_units(block) if in_units else 1.0
         mean = block.mean(axis=0)
         block -= mean
         gram += block @ block.T
@@ -87,7 +87,7 @@ def whitening(
 ) -> tuple[np.ndarray, np.ndarray]:  # (d,) mean; (d, at most d) directions
     """Mean m and directions W such that (features - m) W has variance 1 in each column, and none together."""
     mean = features.mean(axis=0)
-    unit = column_units(features) if in_units else np.ones(features.shape[1])
+    unit = _column_units(features) if in_units else np.ones(features.shape[1])
     standard = (features - mean) / unit
     variances, directions = np.linalg.eigh(standard.T @ standard / len(features))
     kept = variances > FLAT * variances.max()

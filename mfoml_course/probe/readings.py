@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WORTH_BINS', 'FIRST_MEAL', 'PARTS', 'oob_r2', 'LayerReading', 'Asked', 'check_alpha', 'read_rows_of', 'fed_sizes',
-           'is_narrow', 'fed_readings', 'smoothness_row', 'layer_smoothness']
+           'fed_readings', 'smoothness_row', 'layer_smoothness']
 
 # %% ../../nbs/api/20_probe/readings.ipynb #0be053a9
 from collections.abc import Iterator
@@ -134,7 +134,7 @@ def fed_sizes(
     yield n_samples
 
 
-def is_narrow(
+def _is_narrow(
     index: SmoothnessIndex,
     width: float,
 ) -> bool:
@@ -175,7 +175,7 @@ def fed_readings(
         parts = [part for part in parts if part >= FEWEST_SAMPLES and len(set(labels[:part].tolist())) > 1]
         readings = [reading(n) for n in (*parts, size)]
         index = _judged(readings)
-        if asked.width is not None and is_narrow(index, asked.width):
+        if asked.width is not None and _is_narrow(index, asked.width):
             break
     return readings, index
 
