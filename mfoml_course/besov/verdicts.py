@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VERDICTS', 'NOISE', 'FEWEST', 'LARGE_LEAF', 'NOTHING_LEFT', 'EXPLAINED', 'NEARLY_ALL', 'UNKNOWN', 'FAR', 'NOT_BEGUN',
            'OCTAVES', 'DEEPER', 'ALL_SAID', 'WIDER', 'SmoothnessIndex', 'tau_of', 'stopped_early', 'is_finite_sum',
-           'two_digits', 'samples_for_ranks', 'Evidence', 'Verdict', 'judge']
+           'two_digits', 'samples_for_ranks', 'settled_by', 'Evidence', 'Verdict', 'judge']
 
 # %% ../../nbs/api/06_besov/verdicts.ipynb #622caeeb
 from dataclasses import dataclass, field
@@ -95,7 +95,7 @@ def is_finite_sum(
 
 # %% ../../nbs/api/06_besov/verdicts.ipynb #367ea0c1
 UNKNOWN = 0.5  # alpha where a reading has none to offer
-FAR = 8  # times the samples, where the decay has not begun and nothing can be extrapolated
+FAR = 8  # times the samples, beyond which nothing is extrapolated
 
 
 def two_digits(
@@ -115,6 +115,16 @@ def samples_for_ranks(
     """How many rows would show so many ranks."""
     power = 2 * (min(max(alpha, 0.0), 1.0) if np.isfinite(alpha) else UNKNOWN) + 1
     return two_digits(n_samples * max(wanted / max(ranks, 1.0), 1.0) ** power)
+
+
+def settled_by(
+    n_samples: float,  # rows that there are
+    needed: float,  # rows
+) -> str:
+    """How many samples would settle it, in words; far away a lower bound."""
+    if needed < two_digits(FAR * n_samples):
+        return f"about {needed:.0f} samples would settle it"
+    return f"at least {needed:.0f} samples are needed to settle it"
 
 # %% ../../nbs/api/06_besov/verdicts.ipynb #c3913bd8
 NOT_BEGUN = 0.02  # an index at most this large is a decay that has not begun
@@ -170,12 +180,12 @@ def _help(e: Evidence, needed: float) -> str:
     """What would help."""
     if e.limit == "growth":
         return "deeper trees or smaller leaves would show more"
-    return f"about {needed} samples would settle it"
+    return settled_by(e.n_samples, _count(e, needed))
 
 
 def _count(e: Evidence, needed: float) -> float:
     """The rows that would settle it; nan where the trees are to blame."""
-    return np.nan if e.limit == "growth" else float(needed)
+    return np.nan if e.limit == "growth" else float(min(needed, two_digits(FAR * e.n_samples)))
 
 # %% ../../nbs/api/06_besov/verdicts.ipynb #221cd1ca
 def _not_begun(e: Evidence) -> Verdict:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..besov import SmoothnessIndex, smoothness_interval
-from ..besov.growth import hungry_index, samples_needed, still_moves
+from ..besov.growth import joined_growth
 from ..besov.samples import FEWEST_SAMPLES
 from ..besov.verdicts import tau_of
 from ..forest import WaveletForestClassifier
@@ -148,9 +148,7 @@ def _judged(readings: list[LayerReading]) -> SmoothnessIndex:
     now, sizes = indices[-1], np.array([reading.n_samples for reading in readings])
     if len(readings) == 1 or now.method in ("norms", "angle"):
         return now
-    moves = still_moves(indices[-2], now)
-    settled_by = 4.0 * sizes[-1] if moves and now.verdict == "measured" else samples_needed(sizes, indices)
-    return hungry_index(now, indices[-2], moves, settled_by)
+    return joined_growth(sizes, indices).index
 
 # %% ../../nbs/api/20_probe/readings.ipynb #8e9fff32
 def fed_readings(
