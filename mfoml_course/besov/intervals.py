@@ -65,6 +65,8 @@ def jackknife_parts(
     """The parts that come from reading again."""
 
     def again(other: SiblingPairs, shorter: float = 0.0) -> float:
+        if not len(other.log_norm):  # all pairs were in the tree that is left out
+            return np.nan
         return read_pairs(other, leaves=leaves, noisy=reading.noisy, shorter=shorter).estimate(method)
 
     n_trees = pairs.n_trees

@@ -107,6 +107,8 @@ def is_noisy(
     """Whether pairs are to be weighed by their trust."""
     octave = scale_bins(pairs.scale, finest)
     inside = octave >= 0
+    if not inside.any():
+        return False
     last = octave == octave[inside].min()
     by_trust, by_size = finest_sizes(pairs, trust, finest)
     doubted = (trust[inside] < HALF).mean() > FEW_DOUBTED

@@ -221,8 +221,9 @@ def _write_readme_files(
     "--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve."
 )
 @click.option("--solutions", is_flag=True, help="Also the solved exercises: for lecturers.")
+@click.option("--pdf", "book", metavar="FILE", type=click.Path(path_type=Path), help="Also the book as PDF.")
 @click.option("--readme", is_flag=True, help="Write README.md from nbs/index.ipynb instead.")
-def docs(out: Path, show: bool, port: int, solutions: bool, readme: bool) -> None:
+def docs(out: Path, show: bool, port: int, solutions: bool, book: Path | None, readme: bool) -> None:
     """Build the course's site from the notebooks."""
     root = find_course()
     if readme:
@@ -232,15 +233,20 @@ def docs(out: Path, show: bool, port: int, solutions: bool, readme: bool) -> Non
 
         require_port(port, "docs --serve")
     try:
-        from mfoml_course.course.server import serve_pages
         from mfoml_course.course.site import build_site
 
         click.echo(f"site: {build_site(root, out, solutions=solutions, progress=click.echo)}")
+        if book:
+            from mfoml_course.course.book import write_book
+
+            click.echo(f"book: {book}, {write_book(out, book, progress=click.echo)} pages")
     except ImportError as error:
         raise CourseError(f'{error.name} is missing: python -m pip install -e ".[docs]"') from error
-    except RuntimeError as error:
+    except (RuntimeError, FileNotFoundError) as error:
         raise CourseError(f"the site was not built: {error}") from error
     if show:
+        from mfoml_course.course.server import serve_pages
+
         serve_pages(out, port, ready=lambda url: click.echo(f"serving {url}, Ctrl-C stops"))
 
 # %% ../../nbs/api/40_course/cli.ipynb #5a1de5ab

@@ -72,7 +72,7 @@ def _sorts_classes(
 
 
 @compiled
-def _offer_classes(
+def _offer_codes(
     data,
     rows,
     rank,  # (places,) the tree's order of the features
@@ -161,9 +161,7 @@ class Growth:
         given = self.data, self.rows, self.rank, level, self.limits.min_leaf
         if self.labels.by_class and not self.labels.weighted:
             largest = np.diff(self.nodes[level.nodes][:, [START, STOP]]).max(initial=0)
-            _offer_classes(
-                *given, self.desk("sorting"), self.desk("wide" if largest > NARROW else "counting")
-            )
+            _offer_codes(*given, self.desk("sorting"), self.desk("wide" if largest > NARROW else "counting"))
         else:
             _offer_numbers(*given, self.labels, self.desk("summing"))
 
