@@ -437,13 +437,24 @@ class Court:
                         kernel.kill()
 
 
+def check_imports(copy, environment):
+    """Raise SystemExit unless it is the copy's package that is imported: another one has no fault."""
+    code = "import mfoml_course; print(mfoml_course.__file__)"
+    options = dict(cwd=copy, env=environment, capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-P", "-c", code], **options).stdout.strip()
+    if not found.startswith(str(copy)):
+        raise SystemExit(f"expected the package of {copy}, got {found}")
+
+
 @contextmanager
 def opened_court(folder):
     """A court in a folder that is made for it."""
     (folder / "rest").mkdir(parents=True)
     copy_checkout(folder / "copy")
     environment = testing_environment(folder / "rest") | {"OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(folder / "copy")])
+    first, *others = environment["PYTHONPATH"].split(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join([first, str(folder / "copy"), *others])
+    check_imports(folder / "copy", environment)
     forks = hasattr(os, "fork")
     with running_server(str(folder / "rest"), environment) if forks else nullcontext("") as address:
         yield Court(folder / "copy", environment | {ADDRESS: address})

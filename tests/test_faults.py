@@ -1,5 +1,6 @@
 """The command that makes deliberate faults: it makes those it says, and tells caught from unseen."""
 
+import os
 import sys
 from contextlib import nullcontext
 from importlib import import_module
@@ -156,6 +157,15 @@ def test_a_witness_fails_twice_and_not_without_the_fault(monkeypatch):
     assert faults.noticed_by(None, once, [one, two]) is None and once.asked == [2, 1, 1]
     with pytest.raises(SystemExit, match="test_site.py fails without a fault"):
         faults.noticed_by(None, Court(failed, failed, failed), [one, two])
+
+
+def test_a_court_imports_its_own_copy(tmp_path, monkeypatch):
+    (tmp_path / "mfoml_course").mkdir()
+    (tmp_path / "mfoml_course" / "__init__.py").write_text("", encoding="utf-8")
+    paths = [str(tmp_path), str(faults.ROOT)]
+    faults.check_imports(tmp_path, dict(os.environ, PYTHONPATH=os.pathsep.join(paths)))
+    with pytest.raises(SystemExit, match="expected the package of"):
+        faults.check_imports(tmp_path, dict(os.environ, PYTHONPATH=os.pathsep.join(paths[::-1])))
 
 
 def test_what_is_late_is_left_over(tmp_path, monkeypatch):
