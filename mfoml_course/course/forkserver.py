@@ -7,6 +7,7 @@ __all__ = ['PRELOADED', 'ADDRESS', 'preload', 'become_kernel', 'serve_kernels', 
            'ask_for_kernel', 'ForkedProvisioner', 'use_forked_kernels']
 
 # %% ../../nbs/api/40_course/forkserver.ipynb #d3b854b8
+import gc
 import json
 import os
 import signal
@@ -75,6 +76,8 @@ def serve_kernels(
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries ended kernels
     with Listener(address, "AF_UNIX", backlog=64) as listener:
         preload(modules)
+        gc.collect()
+        gc.freeze()
         while True:
             with listener.accept() as connection:
                 request = json.loads(connection.recv_bytes())
