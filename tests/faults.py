@@ -529,18 +529,15 @@ def noticed_by(fault, court, files):
 
 
 def judge_above(fault, court, record):
-    """Try a fault on the notebooks above its own and on tests/, as long as there is time."""
-    path = ROOT / "nbs" / fault.notebook
-    for files in (notebooks_above(path), tests_above(path)):
-        left = [file for file in files if file.relative_to(ROOT).as_posix() not in record.passed(fault)]
-        for first in range(0, len(left), AT_ONCE):
-            if record.is_late():
-                return
-            some = left[first : first + AT_ONCE]
-            if failed := noticed_by(fault, court, some):
-                return record.add(fault, failed, "above")
-            record.note(fault, [file.relative_to(ROOT).as_posix() for file in some])
-    record.add(fault, None, "above")
+    """Try a fault on the next few files of those above that it has not passed: notebooks, then tests/."""
+    path, passed = ROOT / "nbs" / fault.notebook, record.passed(fault)
+    files = [*notebooks_above(path), *tests_above(path)]
+    left = [file for file in files if file.relative_to(ROOT).as_posix() not in passed]
+    failed = noticed_by(fault, court, left[:AT_ONCE]) if left else None
+    if failed or len(left) <= AT_ONCE:
+        record.add(fault, failed, "above")
+    else:
+        record.note(fault, [file.relative_to(ROOT).as_posix() for file in left[:AT_ONCE]])
 
 
 # The record
@@ -554,6 +551,11 @@ def explained(entry, argued):
     )
 
 
+def why_of(entry, argued):
+    """What is known of a fault that no test has noticed."""
+    return (explained(entry, argued) or {}).get("why", "not explained yet")
+
+
 def read_argued():
     """What is known of survivors."""
     return json.loads(ARGUED.read_text(encoding="utf-8")) if ARGUED.exists() else []
@@ -565,36 +567,38 @@ def changes_nothing(fault, argued):
     return known is not None and known["same"]
 
 
-def summary(results):
-    """Counts and the list of survivors with what is known of them."""
+def summary(results, n_drawn):
+    """Counts and the list of survivors with what is known of them; what is left over counts as not caught."""
     argued = read_argued()
     left = [dict(entry) for entry in results if not entry["caught"]]
     for entry in left:
         known = explained(entry, argued) or {}
-        entry.update(same=known.get("same", False), why=known.get("why", "not explained yet"))
+        entry.update(same=known.get("same", False), why=why_of(entry, argued))
     same = sum(entry["same"] for entry in left)
     caught = sum(entry["caught"] for entry in results)
     return {
-        "faults": len(results),
+        "faults": n_drawn,
+        "left_over": n_drawn - len(results),
         "caught": caught,
         "caught_by_own_tests": sum(entry["caught"] and entry["stage"] == "own" for entry in results),
         "change_nothing": same,
         "survived": len(left) - same,
-        "caught_share": round(caught / max(1, len(results) - same), 3),
+        "caught_share": round(caught / max(1, n_drawn - same), 3),
         "survivors": left,
     }
 
 
-def write_record(out, setting, results, under_way=()):
+def write_record(out, setting, results, n_drawn, under_way=()):
     """Write the record whole."""
     record = {
         **setting,
-        **summary(results),
+        **summary(results, n_drawn),
         "by_kind": dict(Counter(entry["kind"] for entry in results)),
         "results": results,
     }
     if under_way:
-        record["under_way"] = dict(under_way)
+        argued = read_argued()
+        record["under_way"] = [dict(entry, why=why_of(entry, argued)) for entry in under_way]
     fresh = out.with_name(out.name + ".tmp")
     fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(fresh, out)
@@ -609,7 +613,7 @@ def read_results(out, setting):
         raise SystemExit(
             f"{out} holds another run ({record['command']}, code {record['code']}): name a new file"
         )
-    return record["results"], record.get("under_way", {})
+    return record["results"], {entry["fault"]: entry for entry in record.get("under_way", ())}
 
 
 def code_state():
@@ -654,7 +658,7 @@ class Record:
 
     def write(self):
         """Write the file."""
-        write_record(self.out, self.setting, self.results, self.under_way)
+        write_record(self.out, self.setting, self.results, self.total, self.under_way.values())
 
     def add(self, fault, noticed, stage):
         """Keep one fault's result, without the names of this machine's temporary files."""
@@ -670,12 +674,13 @@ class Record:
     def note(self, fault, passed):
         """Keep which files did not notice a fault."""
         with self.lock:
-            self.under_way.setdefault(fault.name, []).extend(passed)
+            new = dict(fault=fault.name, kind=fault.kind, change=change(fault), passed=[])
+            self.under_way.setdefault(fault.name, new)["passed"].extend(passed)
             self.write()
 
     def passed(self, fault):
         """The files that did not notice a fault."""
-        return self.under_way.get(fault.name, ())
+        return self.under_way.get(fault.name, {}).get("passed", ())
 
     def left(self, faults):
         """The faults without a result."""
@@ -709,7 +714,7 @@ def run_own(faults, record, *, jobs, last):
 
 def run_above(faults, record, *, jobs):
     """Try the faults on the notebooks above and on tests/."""
-    if not faults:
+    if not faults or record.is_late():
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, ExitStack() as opened:
         free = Queue()
@@ -719,12 +724,15 @@ def run_above(faults, record, *, jobs):
         def work(fault):
             court = free.get()
             try:
-                judge_above(fault, court, record)
+                if not record.is_late():
+                    judge_above(fault, court, record)
             finally:
                 free.put(court)
 
         with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(work, faults))
+            while faults and not record.is_late():  # all by their nearest files, then by the next
+                list(pool.map(work, faults))
+                faults = record.left(faults)
 
 
 def main():
@@ -766,9 +774,9 @@ def main():
     run_own(new, record, jobs=given.jobs, last=given.own)
     run_above([fault for fault in record.left(faults) if record.passed(fault)], record, jobs=given.jobs)
     record.write()
-    counts = summary(record.results)
-    names = "faults caught caught_by_own_tests change_nothing survived caught_share".split()
-    print({key: counts[key] for key in names} | {"left over": len(record.left(faults))})
+    counts = summary(record.results, len(faults))
+    names = "faults caught caught_by_own_tests change_nothing survived left_over caught_share".split()
+    print({key: counts[key] for key in names})
 
 
 if __name__ == "__main__":

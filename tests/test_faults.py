@@ -169,18 +169,22 @@ def test_a_court_imports_its_own_copy(tmp_path, monkeypatch):
 
 
 def test_what_is_late_is_left_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "opened_court", lambda folder: nullcontext(Court()))
     [path] = faults.chosen_notebooks(["simplex"])
-    [fault] = faults.sample_faults([path], 1, 1)
-    setting = {"command": "faults", "code": "1"}
-    late = faults.Record(tmp_path / "faults.json", setting, 1, 0)
-    late.note(fault, ["nbs/api/01_simplex.ipynb"])
-    faults.judge_above(fault, Court(), late)
-    again = faults.Record(tmp_path / "faults.json", setting, 1, 1)
-    assert again.left([fault]) == [fault] and again.passed(fault) == ["nbs/api/01_simplex.ipynb"]
-    monkeypatch.setattr(faults, "noticed_by", lambda fault, court, files: "seen")
-    faults.judge_above(fault, Court(), again)
-    assert again.left([fault]) == [] and again.results[0]["by"] == "seen"
-    assert faults.Record(tmp_path / "faults.json", setting, 1, 1).left([fault]) == []
+    one, two = faults.sample_faults([path], 2, 1)
+    out, setting, answers = tmp_path / "faults.json", {"command": "faults", "code": "1"}, [None, "seen"]
+    monkeypatch.setattr(faults, "noticed_by", lambda fault, *_: answers.pop(0) if fault == one else "seen")
+    late = faults.Record(out, setting, 2, 0)
+    for fault in (one, two):
+        late.note(fault, ["nbs/api/01_simplex.ipynb"])
+    faults.run_above([one, two], late, jobs=1)
+    again = faults.Record(out, setting, 2, 1)
+    assert again.left([one, two]) == [one, two] and again.passed(one) == ["nbs/api/01_simplex.ipynb"]
+    assert faults.summary(again.results, 2)["caught_share"] == 0
+    faults.run_above([one, two], again, jobs=1)  # each by its nearest files, then the first by the next
+    assert [entry["fault"] for entry in again.results] == [two.name, one.name] and not again.under_way
+    assert again.results[1]["by"] == "seen" and faults.summary(again.results, 2)["caught_share"] == 1
+    assert faults.Record(out, setting, 2, 1).left([one, two]) == []
 
 
 def test_what_is_argued_stands_in_its_notebook():

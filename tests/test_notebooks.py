@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -167,9 +168,15 @@ def imported(path, tree):
             )
 
 
+@cache
+def parsed(path):
+    """A module's tree; nobody changes it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 @pytest.fixture(params=MODULES, ids=module_name)
 def module(request):
-    return request.param, ast.parse(request.param.read_text(encoding="utf-8"))
+    return request.param, parsed(request.param)
 
 
 def test_imports_point_to_lower_rooms(module):
@@ -184,9 +191,15 @@ def import_graph(modules):
     names = {module_name(path) for path in modules}
     graph = {}
     for path in modules:
-        found = set(imported(path, ast.parse(path.read_text(encoding="utf-8"))))
+        found = set(imported(path, parsed(path)))
         graph[module_name(path)] = (found & names) - {module_name(path)}
     return graph
+
+
+@cache
+def package_graph():
+    """The graph of the package."""
+    return import_graph(MODULES)
 
 
 def circle(graph):
@@ -219,11 +232,11 @@ def test_what_a_circle_is(graph, expected):
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    assert circle(import_graph(MODULES)) == []
+    assert circle(package_graph()) == []
 
 
 def test_a_back_room_that_imports_its_face_is_not_imported_by_it():
-    graph = import_graph(MODULES)
+    graph = package_graph()
     backs = [name for name in graph if "." in name and name.split(".")[0] in graph[name]]
     assert [name for name in backs if name in graph[name.split(".")[0]]] == []
 
