@@ -116,6 +116,37 @@ def test_search_and_copy(browser, site):
         assert watched.wrong == []
 
 
+QUESTION = "Why a graphics card? Why PyTorch?"  # a heading of the first notebook, with a figure below it
+TOUCHED = """name => {
+    const headings = [...document.querySelectorAll('section > h2')];
+    const heading = headings.find(one => one.textContent.startsWith(name));
+    const figure = heading.parentElement.querySelector('.mfoml-figure');
+    return Math.abs(heading.getBoundingClientRect().top) < innerHeight && figure.dataset.state === 'drawn'
+        && figure.querySelector('svg.main-svg').getBoundingClientRect().width <= innerWidth;
+}"""
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["phone", "laptop"])
+def test_three_taps_from_the_start_page_to_a_figure(browser, site, size):
+    """The start page, its first button, the contents, a question: a figure that answers it stands below."""
+    with browser.new_context(viewport=size, has_touch=size is NARROW, color_scheme="light") as context:
+        watched = Watched(context)
+        tab, taps = watched.tab, 0
+        tab.goto((site / "index.html").as_uri())
+        start = tab.locator(".bd-article a:has-text('Start here')").first
+        assert start.bounding_box()["y"] < size["height"]  # seen without scrolling
+        ways = [start, tab.locator(f"a.nav-link:visible:has-text('{QUESTION}')").first]
+        if size is NARROW:
+            ways.insert(1, tab.locator("button.secondary-toggle").first)
+        for way in ways:
+            way.tap() if size is NARROW else way.click()
+            taps += 1
+            tab.wait_for_load_state()
+        tab.wait_for_function(READY, polling=100)
+        tab.wait_for_function(TOUCHED, arg=QUESTION, polling=100)
+        assert taps <= 3 and watched.wrong == []
+
+
 class Links(html.parser.HTMLParser):
     """A page's anchors, links and resources."""
 
