@@ -39,12 +39,14 @@ from pathlib import Path
 from queue import Queue
 from threading import Lock
 
+import nbformat
 import parso
 import psutil
 from cosmic_ray.ast import Visitor, get_ast, is_number
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.operators.provider import OperatorProvider
+from nbformat.v4 import new_code_cell, new_notebook
 
 from fault_replay import NOTHING
 from mfoml_course.course.forkserver import ADDRESS, running_server
@@ -437,13 +439,14 @@ class Court:
                         kernel.kill()
 
 
-def check_imports(copy, environment):
-    """Raise SystemExit unless it is the copy's package that is imported: another one has no fault."""
-    code = "import mfoml_course; print(mfoml_course.__file__)"
-    options = dict(cwd=copy, env=environment, capture_output=True, text=True)
-    found = subprocess.run([sys.executable, "-P", "-c", code], **options).stdout.strip()
-    if not found.startswith(str(copy)):
-        raise SystemExit(f"expected the package of {copy}, got {found}")
+def check_imports(court):
+    """Raise SystemExit unless a kernel imports the copy's package: another one has no fault."""
+    code = f"import mfoml_course\nassert mfoml_course.__file__.startswith({str(court.folder)!r})"
+    path = court.folder / "nbs" / "where.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
+    if failed := court.run([ROOT / "nbs" / "where.ipynb"]):
+        raise SystemExit(f"expected kernels with the package of {court.folder}: {failed}")
+    path.unlink()
 
 
 @contextmanager
@@ -454,10 +457,12 @@ def opened_court(folder):
     environment = testing_environment(folder / "rest") | {"OMP_NUM_THREADS": "1"}
     first, *others = environment["PYTHONPATH"].split(os.pathsep)
     environment["PYTHONPATH"] = os.pathsep.join([first, str(folder / "copy"), *others])
-    check_imports(folder / "copy", environment)
     forks = hasattr(os, "fork")
-    with running_server(str(folder / "rest"), environment) if forks else nullcontext("") as address:
-        yield Court(folder / "copy", environment | {ADDRESS: address})
+    server = environment | {"PYTHONSAFEPATH": "1"}  # else it imports the package of the folder that we are in
+    with running_server(str(folder / "rest"), server) if forks else nullcontext("") as address:
+        court = Court(folder / "copy", environment | {ADDRESS: address})
+        check_imports(court)
+        yield court
 
 
 def replay(path, faults):

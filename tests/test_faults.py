@@ -1,6 +1,5 @@
 """The command that makes deliberate faults: it makes those it says, and tells caught from unseen."""
 
-import os
 import sys
 from contextlib import nullcontext
 from importlib import import_module
@@ -159,13 +158,17 @@ def test_a_witness_fails_twice_and_not_without_the_fault(monkeypatch):
         faults.noticed_by(None, Court(failed, failed, failed), [one, two])
 
 
-def test_a_court_imports_its_own_copy(tmp_path, monkeypatch):
-    (tmp_path / "mfoml_course").mkdir()
-    (tmp_path / "mfoml_course" / "__init__.py").write_text("", encoding="utf-8")
-    paths = [str(tmp_path), str(faults.ROOT)]
-    faults.check_imports(tmp_path, dict(os.environ, PYTHONPATH=os.pathsep.join(paths)))
-    with pytest.raises(SystemExit, match="expected the package of"):
-        faults.check_imports(tmp_path, dict(os.environ, PYTHONPATH=os.pathsep.join(paths[::-1])))
+@pytest.mark.slow
+def test_a_court_sees_the_fault_in_a_notebook_above(tmp_path):
+    """A copy with kernels of its own: a fault of a back room fails the face, and only with the fault."""
+    [path] = faults.chosen_notebooks(["forest.fitted"])
+    found = [fault for site in faults.list_faults(path).values() for fault in site]
+    [fault] = [fault for fault in found if "importance * importance.sum()" in "".join(faults.change(fault))]
+    with faults.opened_court(tmp_path / "court") as court:
+        assert "08_forest.ipynb" in faults.noticed_by(fault, court, [faults.ROOT / "nbs/api/08_forest.ipynb"])
+        wrong = court.environment | {faults.ADDRESS: "", "PYTHONPATH": str(faults.ROOT)}
+        with pytest.raises(SystemExit, match="expected kernels with the package of"):
+            faults.check_imports(faults.Court(court.folder, wrong))
 
 
 def test_what_is_late_is_left_over(tmp_path, monkeypatch):
