@@ -44,6 +44,8 @@ def encode_labels(
     classes: np.ndarray,  # (L,) the distinct labels, in the order of the vertices
 ) -> np.ndarray:  # (n_samples, L-1)
     """Each label's vertex of the regular simplex; raises ValueError on a label that is not in `classes`."""
+    if np.ma.is_masked(y):
+        raise ValueError("y holds masked values: drop or impute them first")
     y, classes = np.asarray(y), np.asarray(classes)
     if y.ndim != 1:
         raise ValueError(f"expected y of shape (n_samples,), got {y.shape}: one label a sample")

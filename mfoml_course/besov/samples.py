@@ -11,6 +11,7 @@ import numpy as np
 
 from .reading import ESTIMATORS
 from ..trees import forest_terms
+from ..trees.nodes import refuse_masked
 from ..wavelets import Wavelets, forest_wavelets, label_array, tree_bags
 from ..wavelets.honest import check_leaves, has_unseen, row_leaves
 
@@ -25,7 +26,10 @@ def checked_samples(
     """Samples that can be measured, or a ValueError that says what is wrong with them."""
     if hasattr(X, "toarray"):
         raise TypeError(f"expected a dense X, got {type(X).__name__}: call X.toarray()")
+    refuse_masked(X=X, y=y)
     X, y = np.asarray(X), np.asarray(y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
     if X.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got {X.shape}")
     if len(X) != len(y):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .modulus import local_errors
 from ..trees import forest_nodes
-from ..trees.nodes import TreeNodes, check_features
+from ..trees.nodes import TreeNodes, check_features, refuse_masked
 from ..wavelets import label_array
 from ..wavelets.jumps import feature_names
 
@@ -19,6 +19,7 @@ def _log_norms(
     norms: np.ndarray,  # (n_wavelets,)
 ) -> np.ndarray:  # (n_nonzero,)
     """Logarithms of the non-zero norms."""
+    refuse_masked(norms=norms)
     if np.iscomplexobj(norms):
         raise ValueError("expected norms as real numbers, got complex ones")
     if np.asarray(norms).dtype.kind not in "fiub":
@@ -37,6 +38,7 @@ def _log_norms(
 
 def _as_tau(tau: float | np.ndarray) -> np.ndarray:
     """Exponents as floats; ValueError for what is not a finite positive number."""
+    refuse_masked(tau=tau)
     if np.asarray(tau).dtype.kind not in "fiu":
         raise ValueError(f"expected tau as a number, or an array of them, got {tau!r}")
     tau = np.asarray(tau, dtype=float)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..simplex import encode_labels
-from ..trees.nodes import TreeNodes, apply, check_features
+from ..trees.nodes import TreeNodes, apply, check_features, refuse_masked
 from .polynomials import LocalPolynomials, local_polynomials
 
 # %% ../../nbs/api/03_wavelets/affine.ipynb #78412908
@@ -53,7 +53,10 @@ def label_array(
     """Labels as the forest sees them: classes become vertices of the simplex."""
     if y is None:
         raise ValueError(f"expected one label a sample, got y = None for {n_samples} samples")
+    refuse_masked(y=y)
     y = np.asarray(y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
     if len(y) != n_samples:
         raise ValueError(f"expected X and y of the same length, got {n_samples} and {len(y)}")
     if hasattr(forest, "classes_") and y.ndim == 1:
