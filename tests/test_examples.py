@@ -22,6 +22,7 @@ WHOLE = "asked for the whole course, for minutes: a test in tests/ does it"
 SERVER = "asks a server: what it does without one is shown by the notebook that reads folders"
 ARGUED = {
     "api/00_datasets/glue.ipynb: fetch_glue": SERVER,
+    "api/06_besov/growth.ipynb: joined_growth": INSIDE,
     "api/06_besov/profile.ipynb: profile_of": INSIDE,
     "api/07_growing/frontier.ipynb: cut_nodes": KERNEL,
     "api/07_growing/frontier.ipynb: enter_level": KERNEL,
@@ -53,6 +54,7 @@ ARGUED = {
     "api/40_course/runner.ipynb: run_cells": INSIDE,
     "api/40_course/site.ipynb: build_site": WHOLE,
     "api/40_course/solutions.ipynb: derived_files": WHOLE,
+    "api/40_course/testing.ipynb: pytest_collection_finish": PYTEST,
     "api/40_course/testing.ipynb: pytest_configure": PYTEST,
     "api/40_course/testing.ipynb: refuse_outside_connections": PYTEST,
 }
