@@ -200,6 +200,8 @@ BAD_LINES = {  # command line: words of the answer; {file} is a file, {run} a fo
     "glue --data {run} --out {new}": "no file of cola's train split",
     "glue --task reviews --budget smoke --first-layer 99 --svsl-weight 1 --out {new}": "expected --first",
     "bench encoders --out {file}": "is damaged",
+    "bench ranking --out {file}": "is damaged",
+    "bench probe --budget gpu --out {new}": "unknown budget 'gpu': choose one of smoke, laptop, hours",
     "lab --port 0": "--port",
 }
 

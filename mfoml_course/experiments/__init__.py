@@ -29,4 +29,6 @@ EXPERIMENTS = (
     Experiment("bench smoothness", "conditions", "run_conditions", "05_smoothness"),
     Experiment("bench calibration", "calibration", "run_calibration", "05_smoothness"),
     Experiment("bench encoders", "encoders", "compare_encoders", "13_pictures"),
+    Experiment("bench probe", "probe_study", "probe_study", ""),
+    Experiment("bench ranking", "ranking", "ranking_study", ""),
 )

@@ -53,12 +53,19 @@ def subsampled(
         start = end
 
 # %% ../../nbs/api/20_probe/batches.ipynb #84f09638
+def _n_given(loader: Iterable) -> int | None:
+    """How many samples a loader has; counted where it is a list of batches, None where nobody knows."""
+    if isinstance(loader, (list, tuple)):
+        return sum(map(batch_size, loader))
+    return n_loader_samples(loader)
+
+
 def n_drawn(
     loader: Iterable,  # of batches
     n_samples: int | None,  # samples to draw; None: all
 ) -> int | None:
     """How many samples will come, None where nobody knows."""
-    n_given = n_loader_samples(loader)
+    n_given = _n_given(loader)
     return n_given if n_given is None or n_samples is None else min(n_samples, n_given)
 
 
@@ -70,10 +77,11 @@ def drawn_batches(
     """All batches, or what a random choice of the samples leaves of them; ValueError for unknown lengths."""
     if n_samples is None:
         return loader
-    n_given = n_loader_samples(loader)
+    n_given = _n_given(loader)
     if n_given is None:
         raise ValueError(
-            "expected a loader of known length for subsample=: leave it out, or give the loader fewer samples"
+            "expected a loader of known length where some samples are drawn (subsample=, --samples): "
+            "take all, or give the loader fewer samples"
         )
     order = np.random.default_rng(random_state).permutation(n_given)
     return subsampled(loader, np.sort(order[:n_samples]))
