@@ -26,6 +26,7 @@ COMPILED = {  # rooms that need numba at their top: imported inside functions on
     f"growing.{name}"
     for name in (
         "kernels",
+        "votes",
         "cutting",
         "counting",
         "sorting",

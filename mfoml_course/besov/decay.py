@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FIRST_RANK', 'SHORT', 'FEWEST_RANKS', 'EQUAL', 'RANK_ZERO', 'ALPHAS', 'PASSES', 'POINTS', 'FEWEST_NORMS', 'LAST_RANK',
-           'RANKS', 'TIE', 'WOBBLE', 'COARSEST', 'FEWEST_OCTAVES', 'SURE', 'TAUS', 'TENTHS', 'zipf_index', 'tail_index',
-           'scale_growth', 'scale_index']
+           'RANKS', 'TIE', 'WOBBLE', 'SURE', 'FEWEST_OCTAVES', 'COARSEST', 'TERMS', 'TAUS', 'TENTHS', 'zipf_index',
+           'tail_index', 'summed_rows', 'scale_growth', 'scale_index']
 
 # %% ../../nbs/api/06_besov/decay.ipynb #955637a5
 from collections.abc import Callable
@@ -113,11 +113,60 @@ def tail_index(
     law = partial(_tail_misfit, log_energy, edge[end] / n_trees, edge[-1] / n_trees, rank / rank.sum())
     return _lowest(law, ALPHAS)
 
-# %% ../../nbs/api/06_besov/decay.ipynb #522e8aa9
+# %% ../../nbs/api/06_besov/decay.ipynb #4b002a53
 WOBBLE = 0.005  # variance of log2 S_l that no number of terms removes
-COARSEST = 1.5  # octaves that start below this scale are left out
-FEWEST_OCTAVES = 2  # if that many are left
 SURE = 2  # standard errors of an octave's sum, below which it is left out
+FEWEST_OCTAVES = 2  # that a slope needs
+
+
+def summed_rows(
+    rows: np.ndarray,  # (n, n_columns)
+    number: np.ndarray,  # (n,) of the group of each row, from 0
+) -> np.ndarray:  # (n_groups, n_columns)
+    """The sums of the rows of every group."""
+    from scipy.sparse import csc_array
+
+    n = len(number)
+    groups = csc_array((np.ones(n), number, np.arange(n + 1)), shape=(number.max() + 1, n))
+    return groups @ rows
+
+
+def _power_growth(
+    log_norm: np.ndarray,  # (n,)
+    octave: np.ndarray,  # (n,) the finest 0
+    taus: np.ndarray,  # (n_taus,)
+    *,
+    weight: np.ndarray,  # (n,) trust times count
+    error: np.ndarray,  # (n,) variance of the trust, times count
+    n_trees: int,
+) -> np.ndarray:  # (n_taus,)
+    """The growth for some powers at once."""
+    terms = np.exp(log_norm[:, None] * taus)  # (n, n_taus)
+    columns = [terms * weight[:, None], terms**2 * weight[:, None], terms**2 * error[:, None]]
+    sums = summed_rows(np.hstack(columns), octave)
+    return _weighted_growth(*np.hsplit(sums, 3), n_trees)
+
+
+def _weighted_growth(
+    total: np.ndarray,  # (n_octaves, n_taus) sums of d^tau, the finest octave first
+    square: np.ndarray,  # (n_octaves, n_taus) of d^2tau
+    noise: np.ndarray,  # (n_octaves, n_taus) of d^2tau times the variance of the trust
+    n_trees: int,
+) -> np.ndarray:  # (n_taus,) nan where fewer than two octaves are left
+    """Slope of log2 of the octaves' sums, towards fine scales."""
+    sure = total > SURE * np.sqrt(noise)
+    total = np.where(sure, total, 1.0)
+    weight = sure / (WOBBLE + (n_trees * square + noise) / total / total)
+    octave = np.arange(len(total))[:, None]
+    few = sure.sum(axis=0) < FEWEST_OCTAVES
+    mean = (weight * octave).sum(axis=0) / np.where(few, 1.0, weight.sum(axis=0))
+    centred = weight * (mean - octave)  # grows towards fine scales
+    slope = (centred * np.log2(total)).sum(axis=0)
+    return np.where(few, np.nan, slope / np.where(few, 1.0, (centred * (mean - octave)).sum(axis=0)))
+
+# %% ../../nbs/api/06_besov/decay.ipynb #522e8aa9
+COARSEST = 1.5  # octaves that start below this scale are left out
+TERMS = 2**19  # powers that are taken at once
 
 
 def scale_growth(
@@ -131,33 +180,16 @@ def scale_growth(
     used = (bins >= 0) & (weight > 0)
     if n_fine >= FEWEST_OCTAVES:
         used &= bins < n_fine
-    if len(np.unique(bins[used])) < FEWEST_OCTAVES:
+    if np.count_nonzero(np.bincount(bins[used])) < FEWEST_OCTAVES:
         return np.full(len(taus), np.nan)
     log_norm = pairs.log_norm[used] - pairs.log_norm[used].max()
-    error = pairs.variance[used] / pairs.claimed[used] ** 2 if window.noisy else np.zeros(used.sum())
-    growth = partial(_weighted_growth, bins[used], weight=weight[used], error=error, n_trees=pairs.n_trees)
-    return np.array([growth(np.exp(tau * log_norm)) for tau in taus])
-
-
-def _weighted_growth(
-    bins: np.ndarray,  # (n,) octaves, the finest 0
-    terms: np.ndarray,  # (n,) d^tau
-    *,
-    weight: np.ndarray,  # (n,) trust
-    error: np.ndarray,  # (n,) variance of the trust
-    n_trees: int,
-) -> float:  # nan where fewer than two octaves are left
-    """Slope of log2 of the octaves' sums, towards fine scales."""
-    total = np.bincount(bins, weight * terms)
-    square = np.bincount(bins, weight * terms**2)
-    noise = np.bincount(bins, error * terms**2)
-    octave = np.flatnonzero(total > SURE * np.sqrt(noise))
-    if len(octave) < FEWEST_OCTAVES:
-        return np.nan
-    total, square, noise = total[octave], square[octave], noise[octave]
-    weight = 1 / (WOBBLE + (n_trees * square + noise) / total / total)
-    centred = weight @ octave / weight.sum() - octave  # grows towards fine scales
-    return (weight * centred) @ np.log2(total) / ((weight * centred) @ centred)
+    count, error = pairs.counts[used], np.zeros(used.sum())
+    if window.noisy:
+        error = pairs.variance[used] * (count / pairs.claimed[used]) ** 2
+    weight, n_trees = count * weight[used], pairs.n_trees
+    growth = partial(_power_growth, log_norm, bins[used], weight=weight, error=error, n_trees=n_trees)
+    parts = np.array_split(taus, min(-(-len(log_norm) * len(taus) // TERMS), len(taus)))
+    return np.concatenate([growth(part) for part in parts])
 
 # %% ../../nbs/api/06_besov/decay.ipynb #2870df9b
 TAUS = np.geomspace(0.05, 64, 22)  # that are tried first

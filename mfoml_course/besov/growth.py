@@ -18,6 +18,7 @@ from mfoml_course.besov.samples import (
     check_options,
     checked_samples,
     checked_seed,
+    is_counted,
     is_mean,
     measured_forest,
 )
@@ -40,7 +41,11 @@ def measure_forest(
     )
     residual = None
     if is_mean(wavelets):
-        residual = unexplained_variance(measured, X, y, wavelets, sample_weight=sample_weight)
+        checked = wavelets is getattr(forest, "wavelets_", None) and wavelets.honest is not None
+        given = dict(sample_weight=sample_weight)
+        if checked and sample_weight is None:  # its samples were looked at once
+            given |= dict(is_checked=is_counted(forest, len(X)))
+        residual = unexplained_variance(measured, X, y, wavelets, **given)
     index = measure_wavelets(wavelets, residual=residual, **options)
     if not is_regrown:
         return index

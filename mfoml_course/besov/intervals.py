@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['N_GROUPS', 'FLOOR', 'TREES', 'FOLDS', 'DRIFT', 'SPREAD', 'RANKS_NOISY', 'RANKS_CLEAN', 'SEEN', 'LOWER', 'UPPER',
-           'without_tree', 'without_folds', 'jackknife_parts', 'law_parts', 'half_width', 'interval_ends']
+           'without_folds', 'jackknife_parts', 'law_parts', 'half_width', 'interval_ends']
 
 # %% ../../nbs/api/06_besov/intervals.ipynb #4e80b888
 from dataclasses import replace
@@ -12,19 +12,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .pairs import SiblingPairs, chosen_pairs
-from .reading import Reading, read_pairs
+from .cells import cells_without_tree, pair_cells, repeated_ends
+from .pairs import SiblingPairs
+from .reading import Reading, read_up_to, window_leaves
 
 # %% ../../nbs/api/06_besov/intervals.ipynb #43c3404f
 N_GROUPS = 8  # of folds that are left out in turn
-
-
-def without_tree(
-    pairs: SiblingPairs,
-    tree: int,  # its number
-) -> SiblingPairs:
-    """The pairs of the other trees."""
-    return chosen_pairs(pairs, pairs.tree != tree, n_trees=pairs.n_trees - 1)
 
 
 def without_folds(
@@ -64,16 +57,17 @@ def jackknife_parts(
 ) -> dict[str, float]:  # trees, folds, drift
     """The parts that come from reading again."""
 
-    def again(other: SiblingPairs, shorter: float = 0.0) -> float:
+    def again(other: SiblingPairs, ends: tuple[float, float]) -> float:
         if not len(other.log_norm):  # all pairs were in the tree that is left out
             return np.nan
-        return read_pairs(other, leaves=leaves, noisy=reading.noisy, shorter=shorter).estimate(method)
+        return read_up_to(other, ends, noisy=reading.noisy).estimate(method)
 
-    n_trees = pairs.n_trees
-    pairs = chosen_pairs(pairs, np.argsort(pairs.log_norm, kind="stable"), n_trees=n_trees)  # sorted once
-    others = [again(without_tree(pairs, tree)) for tree in range(n_trees)] if n_trees > 1 else []
-    groups = [again(without_folds(pairs, group)) for group in range(N_GROUPS)] if reading.noisy else []
-    moved = abs(reading.estimate(method) - again(pairs, shorter=1.0))
+    n_trees = pairs.n_trees if pairs.n_trees > 1 else 0  # that are left out
+    ends, *without = repeated_ends(pairs, window_leaves(leaves), n_trees)
+    cells = pair_cells(pairs, [ends, *without])
+    others = [again(cells_without_tree(cells, tree), without[tree]) for tree in range(n_trees)]
+    groups = [again(without_folds(cells.pairs, group), ends) for group in range(N_GROUPS * reading.noisy)]
+    moved = abs(again(cells.pairs, ends) - again(cells.pairs, tuple(end - 1 for end in ends)))
     return dict(
         trees=TREES * (n_trees - 1) * np.sqrt(seen) * _deviation(others, 1),
         folds=FOLDS * (N_GROUPS - 1) / np.sqrt(N_GROUPS) * _deviation(groups, 0),

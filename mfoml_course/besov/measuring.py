@@ -21,6 +21,7 @@ from mfoml_course.besov.verdicts import (
     Evidence,
     SmoothnessIndex,
     Verdict,
+    is_few,
     is_finite_sum,
     judge,
     stopped_early,
@@ -51,8 +52,11 @@ def _explained(wavelets: Wavelets) -> float | None:
 
 def _is_finite(wavelets: Wavelets, pairs: SiblingPairs, residual: float | None) -> bool:
     """Whether few splits are all there is."""
+    n_pairs = len(pairs.scale) / pairs.n_trees
+    if not is_few(n_pairs, pairs.n_root):  # most forests: nothing else needs to be known
+        return False
     return is_finite_sum(
-        len(pairs.scale) / pairs.n_trees,
+        n_pairs,
         pairs.n_root,
         residual=residual,
         early=stopped_early(wavelets),

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['ROUNDING', 'TOUCH', 'SMALLEST_LEAF', 'FEW_LARGE', 'STEP', 'ALWAYS_SHOWN', 'GROWN_OUT', 'SHOWN', 'SHOWN_TWICE',
-           'SMALLER', 'RARER', 'SiblingPairs', 'node_keys', 'parent_depths', 'sibling_pairs', 'chosen_pairs',
-           'scale_bins', 'lower_quantile', 'leaf_scale', 'hidden_by_depth', 'finest_scale', 'Window', 'complete_window']
+           'SMALLER', 'RARER', 'SiblingPairs', 'node_keys', 'parent_depths', 'sibling_pairs', 'scale_bins',
+           'lower_quantile', 'leaf_scale', 'hidden_by_depth', 'finest_scale', 'shown_scale', 'Window',
+           'complete_window']
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #d67dbe8b
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,11 +34,17 @@ class SiblingPairs:
     variance: np.ndarray | None = None  # (n_pairs,) of e
     folds: np.ndarray | None = None  # (n_pairs, 16) e by fold of the rows
     hidden: np.ndarray | None = None  # (n_hidden,) measures of leaves that could have been split
+    count: np.ndarray | None = None  # (n_pairs,) pairs as good as equal that each stands for; None: one
 
     @property
     def is_honest(self) -> bool:
         """Whether out-of-bag rows have been asked."""
         return self.energy is not None
+
+    @property
+    def counts(self) -> np.ndarray:  # (n_pairs,)
+        """How many pairs each of them stands for."""
+        return np.ones(len(self.scale)) if self.count is None else self.count
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #f7bd2b11
 def node_keys(
@@ -98,7 +105,7 @@ def _pair_scales(log_measure: np.ndarray) -> np.ndarray:  # (n_pairs, 2) of the 
 def _honest_columns(
     wavelets: Wavelets,
     rows: np.ndarray,  # (n_pairs, 2)
-    real: np.ndarray,  # (n_pairs,) bool
+    kept: np.ndarray,  # (n_kept,) numbers of pairs
 ) -> dict[str, np.ndarray]:
     """The honest terms of the pairs that are kept; none where they are not known."""
     honest = getattr(wavelets, "honest", None)
@@ -108,14 +115,14 @@ def _honest_columns(
     same = np.array_equal(honest.tree, wavelets.tree[first])
     if not same or not np.array_equal(honest.parent, wavelets.parent[first]):
         raise ValueError("expected honest terms of the same splits as the wavelets")
-    columns = {name: getattr(honest, name)[real] for name in ("claimed", "energy", "variance", "folds")}
-    return columns | {"hidden": honest.hidden}
+    names = ("claimed", "energy", "variance", "folds")
+    return {name: getattr(honest, name).take(kept, axis=0) for name in names} | {"hidden": honest.hidden}
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #b0b04837
 def sibling_pairs(
     wavelets: Wavelets,  # of any forest, order 1 or 2
 ) -> SiblingPairs:
-    """All pairs with a norm above rounding; raises ValueError where there is none."""
+    """All pairs with a norm above rounding, smallest first; raises ValueError where there is none."""
     norms = wavelet_norms(wavelets)
     _check_norms(norms)
     rows = _siblings(wavelets.tree, wavelets.parent)  # (n_pairs, 2)
@@ -125,9 +132,12 @@ def sibling_pairs(
     size = np.hypot(*(norms[rows] / norms.max()).T)
     scale = _pair_scales(log_measure)
     depth = parent_depths(wavelets.tree, wavelets.node, wavelets.parent)[rows[:, 0]]
-    real = (size > ROUNDING) & np.isfinite(scale)
+    real = np.flatnonzero((size > ROUNDING) & np.isfinite(scale))
+    log_norm = np.log(size[real]) + np.log(norms.max())
+    order = np.argsort(log_norm, kind="stable")
+    real, log_norm = real[order], log_norm[order]
     return SiblingPairs(
-        log_norm=np.log(size[real]) + np.log(norms.max()),
+        log_norm=log_norm,
         scale=scale[real],
         n_samples=4 * n_samples[real].prod(axis=1) / n_both[real],
         depth=depth[real],
@@ -138,18 +148,6 @@ def sibling_pairs(
         tree=wavelets.tree[rows[real, 0]],
         **_honest_columns(wavelets, rows, real),
     )
-
-
-def chosen_pairs(
-    pairs: SiblingPairs,
-    chosen: np.ndarray,  # (n_pairs,) bool
-    *,
-    n_trees: int,  # that they come from
-) -> SiblingPairs:
-    """Some of the pairs."""
-    columns = {field.name: getattr(pairs, field.name) for field in fields(pairs)}
-    own = {name: c for name, c in columns.items() if isinstance(c, np.ndarray) and name != "hidden"}
-    return replace(pairs, n_trees=n_trees, **{name: c[chosen] for name, c in own.items()})
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #b8530da9
 TOUCH = 1e-9  # scales and logarithms of norms nearer than this are the same
@@ -202,10 +200,9 @@ def hidden_by_depth(
     last = pairs.depth == pairs.depth.max()
     if last.mean() <= GROWN_OUT:
         return 0.0
-    large = pairs.mass >= 2.0 ** (1 - edge)
-    return pairs.mass[last & large].sum()
+    return pairs.mass[last & (pairs.mass >= 2.0 ** (1 - edge))].sum()
 
-
+# %% ../../nbs/api/06_besov/pairs.ipynb #d1086cbf
 def _is_shown(
     pairs: SiblingPairs,
     edge: float,  # scale
@@ -223,7 +220,14 @@ def finest_scale(
     leaves: float,  # see `leaf_scale`
 ) -> float:
     """The finest scale on which the leaf size, a limit of depth or random cuts hide little."""
-    edge = leaf_scale(pairs, leaves=leaves)
+    return shown_scale(pairs, leaf_scale(pairs, leaves=leaves))
+
+
+def shown_scale(
+    pairs: SiblingPairs,
+    edge: float,  # scale to begin with
+) -> float:
+    """The finest scale, half octaves before an edge, on which a limit of depth or random cuts hide little."""
     while edge - STEP > ALWAYS_SHOWN and not _is_shown(pairs, edge):
         edge -= STEP
     return float(edge)
@@ -267,7 +271,7 @@ class Window:
         weight = weight[large]
         log_size = self.pairs.log_norm[large] + SMALLER * np.log(weight)
         order = np.argsort(-log_size, kind="stable")
-        return log_size[order], weight[order] ** RARER
+        return log_size[order], (self.pairs.counts[large] * weight**RARER)[order]
 
     @property
     def by_size(self) -> np.ndarray:  # (n,)
@@ -284,5 +288,4 @@ def complete_window(
     finest = finest_scale(pairs, leaves=leaves)
     bins = scale_bins(pairs.scale, finest)
     last = bins[bins >= 0].min()  # the finest octave that has pairs
-    floor = lower_quantile(pairs.log_norm[bins == last]) - TOUCH
-    return Window(pairs, finest, floor)
+    return Window(pairs, finest, lower_quantile(pairs.log_norm[bins == last]) - TOUCH)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .decay import FIRST_RANK, SHORT
+from .decay import FIRST_RANK, SHORT, summed_rows
 from .pairs import SiblingPairs, Window, sibling_pairs
 from .reading import ESTIMATORS, Reading, read_pairs
 from ..wavelets import Wavelets
@@ -41,7 +41,7 @@ def _octave_sums(
         unknown = np.full(len(claimed), np.nan)
         return claimed, unknown, unknown
     confirmed = np.bincount(octave, pairs.energy) / n_trees
-    folds = np.column_stack([np.bincount(octave, fold) for fold in pairs.folds.T]) / n_trees
+    folds = summed_rows(pairs.folds, octave) / n_trees
     by_folds = np.sqrt(folds.shape[1]) * folds.std(axis=1, ddof=1)
     by_rows = np.sqrt(np.bincount(octave, pairs.variance)) / n_trees
     return claimed, confirmed, np.maximum(by_folds, by_rows)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ESTIMATORS', 'DIGITS', 'ABSURD', 'RANK_LEAVES', 'SCALE_LEAVES', 'REACHED', 'consensus', 'Reading', 'read_pairs',
-           'window_limit']
+           'window_leaves', 'read_up_to', 'window_limit']
 
 # %% ../../nbs/api/06_besov/reading.ipynb #e23fe2ea
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .decay import scale_index, tail_index, zipf_index
-from .pairs import STEP, SiblingPairs, Window, leaf_scale
-from .reliability import noise_floor, trusted_window
+from .pairs import STEP, SiblingPairs, Window, finest_scale, leaf_scale
+from .reliability import confirmed_window, noise_floor
 
 # %% ../../nbs/api/06_besov/reading.ipynb #82a5c0dc
 ESTIMATORS = ("tail", "zipf", "scale")
@@ -99,10 +99,26 @@ def read_pairs(
     shorter: float = 0.0,  # octaves that the windows end earlier
 ) -> Reading:
     """One reading of the index from a forest's pairs."""
-    rank_leaves = RANK_LEAVES if leaves is None else leaves
-    scale_leaves = SCALE_LEAVES if leaves is None else leaves
-    by_size = trusted_window(pairs, leaves=rank_leaves, noisy=noisy, shorter=shorter)
-    by_scale = trusted_window(pairs, leaves=scale_leaves, noisy=by_size.noisy, shorter=shorter)
+    ends = (finest_scale(pairs, leaves=enough) - shorter for enough in window_leaves(leaves))
+    return read_up_to(pairs, tuple(ends), noisy=noisy)
+
+
+def window_leaves(
+    leaves: float | None,  # as given
+) -> tuple[float, float]:  # of the smallest pair that ranks and tails use, and the sums per scale
+    """Both sizes in leaves."""
+    return (RANK_LEAVES, SCALE_LEAVES) if leaves is None else (leaves, leaves)
+
+
+def read_up_to(
+    pairs: SiblingPairs,
+    ends: tuple[float, float],  # finest scales for ranks and tails, and for the sums per scale
+    *,
+    noisy: bool | None = None,  # as in `read_pairs`
+) -> Reading:
+    """A reading of windows that end at known scales."""
+    by_size = confirmed_window(pairs, ends[0], noisy=noisy)
+    by_scale = confirmed_window(pairs, ends[1], noisy=by_size.noisy)
     found = (tail_index(by_size), zipf_index(by_size), scale_index(by_scale))
     return Reading(*(round(alpha, DIGITS) for alpha in found), by_size, by_scale)
 

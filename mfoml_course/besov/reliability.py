@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['SIGNAL', 'HALVES', 'HALF', 'FEW_DOUBTED', 'CONFIRMED', 'MIXED', 'MOSTLY_NOISE', 'signal_strength', 'isotonic_share',
            'pair_trust', 'weighted_median', 'finest_sizes', 'is_noisy', 'noise_floor', 'complete_floor',
-           'confirmed_end', 'trusted_window']
+           'confirmed_end', 'trusted_window', 'confirmed_window']
 
 # %% ../../nbs/api/06_besov/reliability.ipynb #67d1ce4d
 import numpy as np
 
+from .decay import summed_rows
 from mfoml_course.besov.pairs import (
     TOUCH,
     SiblingPairs,
     Window,
     finest_scale,
-    lower_quantile,
     scale_bins,
 )
 
@@ -30,9 +30,8 @@ def signal_strength(
     """Confirmed energy up to a scale in standard errors, at the scale where it is largest."""
     step = np.floor(HALVES * pairs.scale).astype(int)
     step -= step.min()
-    columns = np.column_stack([pairs.energy, pairs.variance, pairs.folds])
-    sums = np.column_stack([np.bincount(step, column) for column in columns.T]).cumsum(axis=0)
-    energy, variance, folds = sums[:, 0], sums[:, 1], sums[:, 2:]  # (n_steps,), (n_steps,), (n_steps, 16)
+    energy, variance = (np.bincount(step, column).cumsum() for column in (pairs.energy, pairs.variance))
+    folds = summed_rows(pairs.folds, step).cumsum(axis=0)  # (n_steps, 16)
     by_folds = np.sqrt(folds.shape[1]) * folds.std(axis=1, ddof=1)
     error = np.maximum(np.sqrt(variance), by_folds)
     return float((energy / np.maximum(error, np.finfo(float).tiny)).max())
@@ -60,8 +59,8 @@ def pair_trust(
     """The share of each pair that is function, from the pairs of its octave."""
     octave = scale_bins(pairs.scale, finest)
     trust = np.zeros(len(octave))
-    for number in range(octave.min(), octave.max() + 1):
-        own = np.flatnonzero(octave == number)
+    rows = np.argsort(octave, kind="stable")
+    for own in np.split(rows, np.flatnonzero(np.diff(octave[rows])) + 1):
         trust[own] = isotonic_share(pairs.log_norm[own], pairs.energy[own], pairs.claimed[own])
     return trust
 
@@ -96,7 +95,8 @@ def finest_sizes(
     last = shown & (octave == octave[shown].min())
     log_norm = pairs.log_norm[last]
     size = np.exp(log_norm - log_norm.max())
-    return weighted_median(log_norm, trust[last]), weighted_median(log_norm, trust[last] * size)
+    weight = trust[last] * pairs.counts[last]
+    return weighted_median(log_norm, weight), weighted_median(log_norm, weight * size)
 
 
 def is_noisy(
@@ -111,7 +111,7 @@ def is_noisy(
         return False
     last = octave == octave[inside].min()
     by_trust, by_size = finest_sizes(pairs, trust, finest)
-    doubted = (trust[inside] < HALF).mean() > FEW_DOUBTED
+    doubted = np.average(trust[inside] < HALF, weights=pairs.counts[inside]) > FEW_DOUBTED
     unconfirmed = pairs.energy[last].sum() < CONFIRMED * pairs.claimed[last].sum()
     return bool(doubted or unconfirmed or by_size - by_trust > MIXED * np.log(2))
 
@@ -123,9 +123,10 @@ def noise_floor(
     pairs: SiblingPairs,  # with honest terms
 ) -> float:  # logarithm of d; -inf where all sizes are confirmed
     """The largest size at which most of the energy is not confirmed."""
-    share = isotonic_share(pairs.log_norm, pairs.energy, pairs.claimed)
-    noise = pairs.log_norm[share < MOSTLY_NOISE]
-    return float(noise.max()) if len(noise) else -np.inf
+    order = np.argsort(pairs.log_norm, kind="stable")
+    beyond = (pairs.energy - MOSTLY_NOISE * pairs.claimed)[order].cumsum()
+    last = np.argmin(beyond)  # the isotonic share is below up to here: its slopes are those of the lower hull
+    return float(pairs.log_norm[order[last]]) if beyond[last] < 0 else -np.inf
 
 
 def complete_floor(
@@ -161,7 +162,16 @@ def trusted_window(
     shorter: float = 0.0,  # octaves that the window ends earlier
 ) -> Window:
     """Scales and sizes that the sample shows completely and that its unseen rows confirm."""
-    finest = finest_scale(pairs, leaves=leaves) - shorter
+    return confirmed_window(pairs, finest_scale(pairs, leaves=leaves) - shorter, noisy=noisy)
+
+
+def confirmed_window(
+    pairs: SiblingPairs,
+    finest: float,  # finest complete scale
+    *,
+    noisy: bool | None = None,  # None: look; True and False: it is known
+) -> Window:
+    """Sizes that are complete and scales that unseen rows confirm, up to a scale."""
     if noisy is False or not pairs.is_honest:
         return _plain_window(pairs, finest)
     trust = pair_trust(pairs, finest)
@@ -179,4 +189,4 @@ def _plain_window(pairs: SiblingPairs, finest: float) -> Window:
     if not shown.any():
         return Window(pairs, finest, np.inf)
     last = octave == octave[shown].min()
-    return Window(pairs, finest, lower_quantile(pairs.log_norm[last]) - TOUCH)
+    return Window(pairs, finest, weighted_median(pairs.log_norm[last], pairs.counts[last]) - TOUCH)

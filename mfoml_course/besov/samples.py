@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEWEST_SAMPLES', 'OPTIONS', 'LEAST_TREES', 'SHARE', 'FEWEST_FOLDS', 'checked_samples', 'checked_weight',
-           'checked_seed', 'check_options', 'is_mean', 'regrown', 'measured_forest']
+           'checked_seed', 'check_options', 'is_counted', 'is_mean', 'regrown', 'measured_forest']
 
 # %% ../../nbs/api/06_besov/samples.ipynb #0dd6ff0e
 import numpy as np
@@ -87,6 +87,16 @@ def check_options(
 def _is_plain(t) -> bool:
     """Whether all rows of a tree have the same weight."""
     return bool(np.allclose(t.measure, t.n_samples / t.n_samples[0]))
+
+
+def is_counted(
+    forest,  # a fitted forest that remembers its bags
+    n_samples: int,
+) -> bool:
+    """Whether all rows of every bag count once and alike, so that `_check_forest` has looked at each tree."""
+    nodes = forest_terms(forest)[0]
+    bags = tree_bags(forest, n_samples, len(nodes))
+    return all(_is_plain(t) and t.n_samples[0] == len(bag) for t, bag in zip(nodes, bags))
 
 
 def _check_forest(

@@ -66,11 +66,13 @@ def unexplained_variance(
     wavelets: Wavelets,  # of that forest
     *,
     sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of the fit
+    is_checked: bool = False,  # whether the samples are known to be the forest's own
 ) -> float:  # in [0, 1]
     """The unexplained fraction of a forest's own training labels; ValueError for rows or labels of others."""
     nodes, X = forest_terms(forest)[0], check_features(X, wavelets.n_features)
     Y, bags = label_array(forest, y, len(X)), tree_bags(forest, len(X), wavelets.n_trees)
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    for t, leaf, bag in zip(nodes, row_leaves(forest, nodes, X), bags):
+    leaves = [] if is_checked else row_leaves(forest, nodes, X)
+    for t, leaf, bag in zip(nodes, leaves, bags):
         check_leaves(t, leaf[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
     return unexplained_fraction(wavelets, bags, X, Y, sample_weight=sample_weight)

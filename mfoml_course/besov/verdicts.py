@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['VERDICTS', 'NOISE', 'FEWEST', 'LARGE_LEAF', 'NOTHING_LEFT', 'EXPLAINED', 'NEARLY_ALL', 'UNKNOWN', 'FAR', 'NOT_BEGUN',
-           'OCTAVES', 'DEEPER', 'ALL_SAID', 'WIDER', 'SmoothnessIndex', 'tau_of', 'stopped_early', 'is_finite_sum',
-           'two_digits', 'samples_for_ranks', 'settled_by', 'Evidence', 'Verdict', 'judge']
+           'OCTAVES', 'DEEPER', 'ALL_SAID', 'WIDER', 'SmoothnessIndex', 'tau_of', 'stopped_early', 'is_few',
+           'is_finite_sum', 'two_digits', 'samples_for_ranks', 'settled_by', 'Evidence', 'Verdict', 'judge']
 
 # %% ../../nbs/api/06_besov/verdicts.ipynb #622caeeb
 from dataclasses import dataclass, field
@@ -77,6 +77,14 @@ def stopped_early(
     return len(np.unique(tree[early])) > wavelets.n_trees / 2
 
 
+def is_few(
+    n_pairs: float,  # splits a tree
+    n_samples: float,  # rows of a tree
+) -> bool:
+    """Whether splits are so few that they may be all there is."""
+    return n_pairs <= np.log2(max(n_samples, 2))
+
+
 def is_finite_sum(
     n_pairs: float,  # splits a tree
     n_samples: float,  # rows of a tree
@@ -86,7 +94,7 @@ def is_finite_sum(
     explained: float | None,  # fraction of the variance out of bag that a tree explains, if known
 ) -> bool:
     """Whether few splits are all there is."""
-    if n_pairs > np.log2(max(n_samples, 2)) or (explained is not None and explained <= EXPLAINED):
+    if not is_few(n_pairs, n_samples) or (explained is not None and explained <= EXPLAINED):
         return False
     if residual is not None and residual <= NOTHING_LEFT:
         return True

@@ -15,8 +15,7 @@ from .binning import Binned
 from .binning import bin_features as bin_features
 from .binning import check_bins as check_bins
 from .engines import choose_engine as choose_engine
-from ..simplex import simplex_means
-from ..trees.nodes import TreeNodes, node_jumps
+from ..trees.nodes import TreeNodes, node_jumps, number_type
 
 # %% ../../nbs/api/07_growing.ipynb #ca0f4228
 @dataclass(frozen=True)
@@ -135,19 +134,6 @@ def _leaf_sums(
     return _up(tree, sums)
 
 
-def _class_sums(
-    tree: GrownTree,
-    labels: GrowingLabels,
-    n_classes: int,
-) -> np.ndarray:  # (n_nodes, n_classes)
-    """The weight of each class in every node."""
-    leaves, start, stop = _leaves(tree)
-    leaf, n_nodes = np.repeat(leaves, stop - start), len(tree.nodes)  # (n_rows,)
-    at = leaf * n_classes + labels.codes[tree.rows]
-    sums = np.bincount(at, labels.weights[tree.rows], n_nodes * n_classes)
-    return _up(tree, sums.reshape(n_nodes, n_classes))
-
-
 def _leaves(
     tree: GrownTree,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n_leaves,) numbers, where their rows begin and end
@@ -175,17 +161,18 @@ def _values(
     labels: GrowingLabels,
     Y: np.ndarray | None,  # (n_samples, n_outputs); None: the classes' points of the simplex
     n_classes: int,
-) -> tuple[np.ndarray, np.ndarray]:  # (n_nodes, n_outputs), (n_nodes,) weight
-    """The mean label and the weight of every node."""
+    kind: type,  # of values and jumps
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n_nodes, n_outputs) twice, (n_nodes,) weight
+    """The mean label, its jump and the weight of every node."""
     if Y is None:
-        sums = _class_sums(tree, labels, n_classes)
-        weight = sums.sum(axis=1)
-        sums /= weight[:, None]
-        return simplex_means(sums), weight
+        from mfoml_course.growing.votes import tree_votes
+
+        return tree_votes(tree, labels.codes, labels.weights, n_classes, kind)
     weight = _leaf_sums(tree, labels.weights[:, None])
     center = Y[tree.rows].mean(axis=0)
     sums = _leaf_sums(tree, (Y - center) * labels.weights[:, None])
-    return sums / weight + center, weight[:, 0]
+    value = (sums / weight + center).astype(kind, copy=False)
+    return value, node_jumps(value, tree.nodes[:, 4]), weight[:, 0]
 
 
 def grown_tree_nodes(
@@ -196,6 +183,7 @@ def grown_tree_nodes(
     *,
     n_classes: int = 0,  # of the forest
     weight: float = 1.0,  # the tree's factor in its forest's sum
+    kind: type = float,  # of the values
 ) -> TreeNodes:
     """The tree with values, thresholds and measures."""
     start, stop, left, right, parent, _, place, cut, following = tree.nodes.T.astype(int)
@@ -207,9 +195,9 @@ def grown_tree_nodes(
         threshold[inner] += binned.lower[place[inner], following[inner]] / 2
     else:
         threshold[inner] = tree.thresholds[inner]
-    value, mass = _values(tree, labels, Y, n_classes)
+    value, jump, mass = _values(tree, labels, Y, n_classes, kind)
     cuts = dict(feature=feature, threshold=threshold, n_features=binned.n_features)
-    means = dict(value=value, jump=node_jumps(value, parent))
+    means = dict(value=value, jump=jump)
     counts = dict(measure=mass / mass[0], n_samples=stop - start, weight=weight)
     return TreeNodes(parent=parent, left=left, right=right, **cuts, **means, **counts)
 
@@ -233,10 +221,16 @@ def grow_forest(
     n_classes = n_classes or int(labels.codes.max()) + 1
 
     def one(bag, seed):
-        tree = grow_tree(binned, labels, bag, seed=seed, **limits)
-        return grown_tree_nodes(tree, binned, labels, Y, n_classes=n_classes, weight=1 / len(bags))
+        return grow_tree(binned, labels, bag, seed=seed, **limits)
 
-    return side_by_side(one, [(bag, int(seed)) for bag, seed in zip(bags, seeds)], n_jobs)
+    def nodes_of(tree):
+        given = dict(n_classes=n_classes, weight=1 / len(bags), kind=kind)
+        return grown_tree_nodes(tree, binned, labels, Y, **given)
+
+    trees = side_by_side(one, [(bag, int(seed)) for bag, seed in zip(bags, seeds)], n_jobs)
+    n_nodes = sum(len(tree.nodes) for tree in trees)
+    kind = number_type(n_nodes * (n_classes - 1)) if Y is None else float
+    return side_by_side(nodes_of, [(tree,) for tree in trees], n_jobs)
 
 
 def leaves_of(

@@ -73,7 +73,8 @@ def truncated_values(
     by_tree = np.split(kept, np.cumsum([t.n_nodes - 1 for t in nodes]))
     values = []
     for t, root, part in zip(nodes, wavelets.root_polynomials, by_tree):
-        values.append(sum_from_root(t, np.concatenate([root[None], part])))
+        total = sum_from_root(t, np.concatenate([root[None], part]))
+        values.append(total.astype(kept.dtype, copy=False))
     return values
 
 # %% ../../nbs/api/03_wavelets.ipynb #6cf24c56
@@ -170,7 +171,8 @@ def m_term_curve(
     X = check_features(X, wavelets.n_features, wavelets.feature_names)
     Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
-    weighted = wavelets.tree_weight[wavelets.tree][:, None, None] * wavelets.polynomials
+    weight = wavelets.tree_weight.astype(wavelets.coef.dtype)[wavelets.tree]
+    weighted = weight[:, None, None] * wavelets.polynomials
     order, weight = rank_wavelets(wavelets), _mean_one(sample_weight, len(X))
     library = boosted_by(forest)
     if library and not (hasattr(forest, "predict_proba") and np.ndim(y) == 2):  # columns are log-odds

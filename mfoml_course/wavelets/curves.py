@@ -87,7 +87,7 @@ def error_curve(
     """Mean over the samples of the squared error, summed over outputs, for every M."""
     paths = _forest_paths(nodes, order)
     leaves = [apply(t, X) for t in nodes] if leaves is None else leaves
-    sorted_terms = np.concatenate([terms[order], np.zeros((1, *terms.shape[1:]))])
+    sorted_terms = np.concatenate([terms[order], np.zeros((1, *terms.shape[1:]), terms.dtype)])
     if factor is None:
         factor = np.ones(len(X))
     width = sum(p.shape[1] for p in paths) * (1 if basis is None else basis.shape[1])
