@@ -124,6 +124,15 @@ def _xgboost_forest(
     return gbtree
 
 
+def _tree_weights(
+    boosting: dict,  # the learner's "gradient_booster"
+    n_trees: int,  # all that are stored
+) -> list[float]:  # one a tree
+    """What dropout left of each tree, kept with the booster up to XGBoost 3.3, with its model since 3.4."""
+    kept = boosting.get("weight_drop") or boosting.get("model", {}).get("weight_drop")
+    return kept or [1.0] * n_trees
+
+
 def xgboost_model(
     model,  # a fitted xgboost estimator (XGBRegressor, XGBClassifier, XGBRFRegressor, ...) or Booster
 ) -> StoredModel:
@@ -134,7 +143,7 @@ def xgboost_model(
     forest = _xgboost_forest(boosting)
     iterations = _n_iterations(model)
     n_trees = len(forest["trees"]) if iterations is None else forest["iteration_indptr"][iterations]
-    weights = boosting.get("weight_drop", [1.0] * n_trees)
+    weights = _tree_weights(boosting, len(forest["trees"]))
     rows = zip(forest["trees"][:n_trees], forest["tree_info"], weights)
     missing = getattr(model, "missing", None)
     missing = np.nan if missing is None else missing
