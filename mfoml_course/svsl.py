@@ -98,6 +98,18 @@ def _is_name(layer: str | nn.Module) -> bool:
     return isinstance(layer, str) and not set(layer) & set("*?[")
 
 
+def _check_choices(svsl_weight: float, balance: str, reduction: str, reads: str) -> None:
+    """Raise ValueError for a setting that is out of range or none of its words."""
+    if not isinstance(svsl_weight, (int, float)) or not 0 <= svsl_weight < float("inf"):
+        raise ValueError(f"expected svsl_weight to be a finite number of at least 0, got {svsl_weight!r}")
+    if balance not in ("sample", "class"):
+        raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
+    if reads not in ("output", "input"):
+        raise ValueError(f"expected reads 'output' or 'input', got {reads!r}")
+
+
 class SVSLoss(nn.Module):
     """Cross-entropy + svsl_weight * eta * sum over layers of the batch's variability (arXiv 2201.08924).
 
@@ -112,25 +124,22 @@ class SVSLoss(nn.Module):
         gamma: int = 0,  # how many of the first layers are left out
         balance: str = "sample",  # "sample" or "class", as in `variability_loss`
         reduction: str = "mean",  # "mean" or "sum" over samples, or "none": (B,)
+        reads: str = "output",  # what of a layer is regularised: its "output", or its "input"
     ):
         super().__init__()
-        if not isinstance(svsl_weight, (int, float)) or not 0 <= svsl_weight < float("inf"):
-            raise ValueError(f"expected svsl_weight to be a finite number of at least 0, got {svsl_weight!r}")
-        if balance not in ("sample", "class"):
-            raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
+        _check_choices(svsl_weight, balance, reduction, reads)
         self.svsl_weight = svsl_weight
         self.gamma = gamma
         self.balance = balance
         self.reduction = reduction
+        self.reads = reads
         self.layers = None if layers is None else _layer_list(layers)
         self.named = self.layers is not None and all(map(_is_name, self.layers))  # known before the features
         if self.named:
             self.layers = _after(self.layers, gamma)
 
     def extra_repr(self) -> str:
-        named = ("svsl_weight", "layers", "balance", "reduction")
+        named = ("svsl_weight", "layers", "balance", "reduction", "reads")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in named)
 
     def forward(
@@ -160,7 +169,8 @@ def _chosen(loss: SVSLoss, logits: torch.Tensor, features: Mapping | Sequence | 
         if len(features) != len(loss.layers):
             raise ValueError(f"expected one tensor for each of {loss.layers}, got {len(features)}")
         return list(features)
-    missing = [name for name in loss.layers[:-1] if name not in features]
+    needed = loss.layers if loss.reads == "input" else loss.layers[:-1]  # the last output is the logits
+    missing = [name for name in needed if name not in features]
     if missing:
         raise ValueError(f"features lack the layers {missing}; they hold {list(features)}")
     return [features[name] if name in features else logits for name in loss.layers]

@@ -165,13 +165,15 @@ def watch_layers(
     model: nn.Module,  # the network
     layers: Layer | Iterable[Layer] | None,  # as for choose_layers
     see: Callable[[str, object], None],  # see(name, output), called whenever a layer has run
+    *,
+    reads: str = "output",  # "input": shown is what goes into a layer, when it goes in
 ) -> Iterator[list[str]]:  # the names of the layers
     """Show every output of the chosen layers as soon as it is there; the hooks are removed on leaving."""
     names = choose_layers(model, layers)
     handles = []
     try:
         for name in names:
-            handles.append(_hook(model, name, see))
+            handles.append(_hook(model, name, see, reads))
         with _uncompiled(model) if names else nullcontext():
             yield names
     finally:
@@ -187,8 +189,10 @@ def _uncompiled(model: nn.Module) -> AbstractContextManager:
     return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
 
 
-def _hook(model: nn.Module, name: str, see: Callable[[str, object], None]) -> RemovableHandle:
-    """The hook of one layer, or of what goes into the network."""
+def _hook(
+    model: nn.Module, name: str, see: Callable[[str, object], None], reads: str = "output"
+) -> RemovableHandle:
+    """The hook of one layer's output or input, or of what goes into the network."""
 
     def see_output(module, args, output):
         see(name, output)
@@ -201,6 +205,8 @@ def _hook(model: nn.Module, name: str, see: Callable[[str, object], None]) -> Re
     module = named_layers(model)[name]
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError(f"layer {name!r} is scripted: pass the network before torch.jit.script")
+    if reads == "input":
+        return module.register_forward_pre_hook(see_input, with_kwargs=True)
     return module.register_forward_hook(see_output)
 
 # %% ../../nbs/api/10_activations/layers.ipynb #1e93b221
@@ -214,6 +220,8 @@ def layer_outputs(
     model: nn.Module,  # the network
     layers: Layer | Iterable[Layer] | None,  # as for choose_layers
     read: Callable[[object], object] = _copied,  # applied to what the layer returns, when it returns it
+    *,
+    reads: str = "output",  # "input": kept is what goes into a layer
 ) -> Iterator[dict[str, object]]:  # name of the layer -> what was read
     """After every forward the layers' latest outputs by name; the hooks are removed on leaving."""
     outputs, ran = {}, None  # what ran in the forward under way, if one is
@@ -236,7 +244,7 @@ def layer_outputs(
     plain = plain_model(model)
     handles = [plain.register_forward_pre_hook(begin), plain.register_forward_hook(end)]
     try:
-        with watch_layers(model, layers, keep):
+        with watch_layers(model, layers, keep, reads=reads):
             yield outputs
     finally:
         for handle in handles:

@@ -50,6 +50,7 @@ class CollapseSettings(Settings):
     svsl_weight: Weight = 0.0
     gamma: int = 0  # first layers that SVSL leaves out
     balance: Literal["sample", "class"] = "sample"
+    reads: Literal["output", "input"] = "output"  # what of a layer SVSL regularises
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "CollapseSettings":
@@ -59,7 +60,8 @@ class CollapseSettings(Settings):
 
     def loss(self) -> SVSLoss:
         """The loss that these settings ask for."""
-        return SVSLoss(self.svsl_weight, list(self.layers), gamma=self.gamma, balance=self.balance)
+        chosen = dict(gamma=self.gamma, balance=self.balance, reads=self.reads)
+        return SVSLoss(self.svsl_weight, list(self.layers), **chosen)
 
 # %% ../../nbs/api/25_experiments/collapse_presets.ipynb #30e29f17
 RELEASED_COLLAPSE = {  # name: data, network, learning rate, and what else is not as in CollapseSettings
@@ -89,7 +91,7 @@ def collapse_settings(
     released = COLLAPSE_PRESETS[chosen_from(COLLAPSE_PRESETS, preset, what="preset")]
     kind = "collapse signals" if released.network == "conv1d" else "collapse pictures"
     settings = in_budget(released, kind, budget, svsl_weight=svsl_weight, gamma=gamma, **changes)
-    return settings if settings.svsl_weight else settings.changed(gamma=0)
+    return settings if settings.svsl_weight else settings.changed(gamma=0, reads="output")
 
 
 def analysis_epochs(

@@ -128,7 +128,7 @@ def train(
     try:
         with (
             _begun(run, save_epochs),
-            layer_outputs(model, names) as outputs,
+            layer_outputs(model, names, reads=getattr(loss, "reads", "output")) as outputs,
             _bar(run, epochs, progress) as bar,
         ):
             while run.epoch < epochs:

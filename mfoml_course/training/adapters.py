@@ -37,13 +37,14 @@ class LoopSteps:
             self.plan["lr_scheduler"] = scheduler
         self.out = out
         self.names = choose_layers(model, loss.layers) if hasattr(loss, "layers") else []
+        self.reads = getattr(loss, "reads", "output")
 
     def forward(self, x):
         return self.model(x)
 
     def step(self, batch, split):
         """Loss of one batch, logged with the accuracy under the split's name."""
-        with layer_outputs(self.model, self.names) as outputs:
+        with layer_outputs(self.model, self.names, reads=self.reads) as outputs:
             logits, labels, features = forward(self.model, batch, outputs, self.names, self.device)
             value = batch_loss(self.loss, logits, labels, features)
         hits = (predicted_classes(logits.detach()) == labels).float().mean()
@@ -96,7 +97,8 @@ class LossSteps:
             return feature_rows(output_tensor(output).clone(), mask=mask, tokens=self.tokens)
 
         names = getattr(self.loss_on_layers, "layers", [])
-        with layer_outputs(getattr(model, "module", model), names, rows) as features:
+        reads = getattr(self.loss_on_layers, "reads", "output")
+        with layer_outputs(getattr(model, "module", model), names, rows, reads=reads) as features:
             outputs = model(**inputs)
             value = batch_loss(self.loss_on_layers, outputs.logits, labels, features)
         return (value, outputs) if return_outputs else value
