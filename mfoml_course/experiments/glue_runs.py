@@ -68,6 +68,7 @@ class GlueSettings(Settings):
     max_length: Amount = 64  # tokens
     tokens: Literal["mean", "first"] = "mean"  # what a text's vector is made of
     n_probe: Number = 1000  # training texts that the layers are measured on; 0: not measured
+    n_components: Amount | None = None  # principal components of wider states; None: all axes
     interval: bool = True  # an interval for every alpha*, from refitting
     use_norms: bool = False  # measure N_tau at a fixed alpha instead of alpha*
     seed: Seed = 0
@@ -139,10 +140,12 @@ def measure_layers(
     method: str,  # of SparsityProbe: "consensus" or "norms"
     interval: bool,  # an interval for every alpha*
     seed: int,  # of the forests
+    n_components: int | None = None,  # principal components that wider states are reduced to; None: all axes
 ) -> pd.DataFrame:  # layer, alpha, low, high, ..., mismatch_train, mismatch_dev
     """Smoothness and nearest-class-center mismatch of every hidden state and the logits."""
     layers = model.layer_names()
-    probe = SparsityProbe(layers, method=method, interval=interval, baselines=False, random_state=seed)
+    options = dict(method=method, interval=interval, max_features=n_components)
+    probe = SparsityProbe(layers, baselines=False, random_state=seed, **options)
     table = probe.fit(model, loader).smoothness_.reset_index()
     moments = layer_moments(model, loader, layers, n_classes=n_classes)
     means = {name: moment.means for name, moment in moments.items()}
@@ -243,6 +246,7 @@ def _measuring(settings: GlueSettings, parts: _Parts) -> Callable[[], pd.DataFra
         method="norms" if settings.use_norms else "consensus",
         interval=settings.interval and not settings.use_norms,
         seed=settings.seed,
+        n_components=settings.n_components,
     )
 
 
