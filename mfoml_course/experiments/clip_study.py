@@ -227,7 +227,7 @@ def left_out_rows(
 
 # %% ../../nbs/api/25_experiments/clip_study.ipynb #284055e5
 SIZES = {  # budget: seeds, epochs, digits left out in turn, training pictures
-    "smoke": dict(n_seeds=2, epochs=1, left_out=[7], epochs_left_out=1, n_train=400),
+    "smoke": dict(n_seeds=2, epochs=2, left_out=[7], epochs_left_out=1, n_train=1000),
     "laptop": dict(n_seeds=5, epochs=4, left_out=list(range(10)), epochs_left_out=3, n_train=4000),
     "hours": dict(n_seeds=5, epochs=20, left_out=list(range(10)), epochs_left_out=20, n_train=4000),
 }
