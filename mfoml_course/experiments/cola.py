@@ -26,11 +26,12 @@ WEIGHTS = (0.0, 1e-5, 4.13e-5, 1e-3)  # the lecture's command, the paper's for C
 N_SEEDS = 3
 N_COMPONENTS = 10
 
-_LAPTOP = dict(epochs=1, n_train=1000, n_dev=500, n_probe=500, n_frozen=3, max_length=32)
+_LAPTOP = dict(epochs=1, n_train=400, n_dev=200, n_probe=200, n_frozen=4, max_length=16)
+_HOURS = dict(epochs=2, n_train=4000, n_dev=None, n_probe=1000, n_frozen=3, max_length=32)
 CHANGES: dict[str, dict[str, Any]] = {  # budget: what its settings are
     "smoke": dict(task="reviews", epochs=1, n_train=64, n_dev=64, n_probe=64, n_frozen=5, max_length=24),
     "laptop": _LAPTOP,
-    "hours": _LAPTOP | dict(epochs=2, n_train=4000, n_dev=None, n_probe=1000),
+    "hours": _HOURS,
     "gpu": dict(model="bert-base-uncased", epochs=10, batch_size=8, max_length=32, lr=5e-5, n_frozen="none"),
 }
 FIRST_ASKED = 4  # hidden state from which on SVSL regularises, of 6 blocks
