@@ -131,7 +131,7 @@ ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 
 
 def readable(
-    layer: str,  # dotted name in a network of `collapse_network`
+    layer: str,  # dotted name in a network of `run_seed`
 ) -> str:
     """What a reader calls the layer: "block 3" for the third block of a ConvArch1d, "logits" for the last."""
     kind, _, place = layer.partition(".")
