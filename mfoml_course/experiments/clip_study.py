@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNSEEN', 'ALL_PROMPTS', 'WIDTH', 'DEPTH', 'N_SHARED', 'LR', 'BATCH', 'FEW', 'NO_PROMPT', 'SIZES', 'NAMINGS', 'NONE',
-           'sentences', 'dealt_names', 'trained_pair', 'few_means', 'pair_rows', 'left_out_rows', 'clip_cells',
-           'clip_rows', 'clip_answers', 'study']
+           'dealt_names', 'few_means', 'study']
 
 # %% ../../nbs/api/25_experiments/clip_study.ipynb #3ee914db
 from collections.abc import Iterator
@@ -50,7 +49,7 @@ LR, BATCH = 5e-3, 64
 
 
 @cache
-def sentences() -> torch.Tensor:  # (10, 8, 384)
+def _sentences() -> torch.Tensor:  # (10, 8, 384)
     """MiniLM's features of every digit's name in every prompt."""
     return prompt_embeddings(NUMBERS, ALL_PROMPTS)
 
@@ -67,7 +66,7 @@ def dealt_names(
     return dealt
 
 
-def trained_pair(
+def _trained_pair(
     images: torch.Tensor,  # (n, 1, 28, 28)
     labels: torch.Tensor,  # (n,)
     texts: torch.Tensor,  # (10, P, 384)
@@ -133,7 +132,7 @@ def _agreements(means: torch.Tensor, anchors: torch.Tensor, seed: int) -> Iterat
             yield dict(prompt=prompt, k=0, score=score, value=value, chance=chance[score])
 
 
-def pair_rows(
+def _pair_rows(
     model: DualEncoder,
     train: tuple[torch.Tensor, torch.Tensor],  # pictures and labels that means are taken of
     test: tuple[torch.Tensor, torch.Tensor],  # others
@@ -149,7 +148,7 @@ def pair_rows(
     return [*_accuracies(u, labels, anchors), *_agreements(means, anchors, seed)]
 
 # %% ../../nbs/api/25_experiments/clip_study.ipynb #be6ff1df
-def left_out_rows(
+def _left_out_rows(
     digit: int,  # that training does not see
     train: tuple[torch.Tensor, torch.Tensor],
     test: tuple[torch.Tensor, torch.Tensor],
@@ -161,7 +160,7 @@ def left_out_rows(
     """How much of a digit that training never saw is found by its name, and by its class mean."""
     known = train[1] != digit
     seen = texts[:, : len(PROMPTS)]
-    model = trained_pair(train[0][known], train[1][known], seen, seed=seed, epochs=epochs)
+    model = _trained_pair(train[0][known], train[1][known], seen, seed=seed, epochs=epochs)
     asked = test[1] == digit
     u = unit_rows(model.embed_images(test[0][asked]))
     anchors = unit_rows(model.embed_texts(texts.mean(1)))
@@ -184,7 +183,7 @@ NAMINGS = ("true", "dealt")  # each class by its own name, or by another's
 NONE = -1  # no digit is left out
 
 
-def clip_cells(
+def _clip_cells(
     budget: str,
 ) -> list[dict]:  # seed, names, trained, left_out
     """The cells of a budget, seed after seed; ValueError for an unknown budget."""
@@ -198,8 +197,8 @@ def clip_cells(
     return cells
 
 
-def clip_rows(
-    cell: dict,  # of `clip_cells`
+def _clip_rows(
+    cell: dict,  # of `_clip_cells`
     size: dict,  # of SIZES
 ) -> list[dict]:  # prompt, k, score, value, chance
     """The scores of a cell; every seed has its own training pictures, in its own order."""
@@ -207,15 +206,15 @@ def clip_rows(
     order = torch.from_numpy(np.random.default_rng(cell["seed"]).permutation(len(labels)))
     first, last = order[: size["n_train"]], order[-1000:]
     train, test = (images[first], labels[first]), (images[last], labels[last])
-    texts = sentences()
+    texts = _sentences()
     if cell["names"] == "dealt":
         texts = texts[dealt_names(len(texts), cell["seed"])]
     if cell["left_out"] != NONE:
         options = dict(seed=cell["seed"], epochs=size["epochs_left_out"])
-        return left_out_rows(cell["left_out"], train, test, texts, **options)
+        return _left_out_rows(cell["left_out"], train, test, texts, **options)
     epochs = size["epochs"] if cell["trained"] else 0
-    model = trained_pair(*train, texts[:, : len(PROMPTS)], seed=cell["seed"], epochs=epochs)
-    return pair_rows(model, train, test, texts, cell["seed"])
+    model = _trained_pair(*train, texts[:, : len(PROMPTS)], seed=cell["seed"], epochs=epochs)
+    return _pair_rows(model, train, test, texts, cell["seed"])
 
 # %% ../../nbs/api/25_experiments/clip_study.ipynb #d1f52ff3
 def _by_seed(rows: pd.DataFrame, score: str, **kept: object) -> pd.DataFrame:
@@ -225,7 +224,7 @@ def _by_seed(rows: pd.DataFrame, score: str, **kept: object) -> pd.DataFrame:
     return rows[rows["score"] == score].groupby("seed")[["value", "chance"]].mean()
 
 
-def clip_answers(
+def _clip_answers(
     rows: list[dict],  # of a whole study
 ) -> list[dict]:  # question, estimate, low, high, n
     """Accuracies, agreements beside their chance, and what the meaning of a name is worth."""
@@ -263,10 +262,10 @@ def study(
     budget: str = "laptop",  # "smoke", "laptop", "hours" or "gpu"
 ) -> Study:
     """The grid of a budget and its questions; ValueError for an unknown budget."""
-    cells, size = clip_cells(budget), SIZES[budget]
+    cells, size = _clip_cells(budget), SIZES[budget]
     settings = size | dict(prompts=list(ALL_PROMPTS), width=WIDTH, depth=DEPTH, n_shared=N_SHARED, lr=LR)
     command = "mfoml bench clip" + ("" if budget == "laptop" else f" --budget {budget}")
     packages = ("torch", "transformers", "numpy")
     return Study(
-        "clip", command, settings, cells, partial(clip_rows, size=size), clip_answers, packages=packages
+        "clip", command, settings, cells, partial(_clip_rows, size=size), _clip_answers, packages=packages
     )

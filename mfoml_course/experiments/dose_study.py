@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'LECTURE_GAMMA', 'FEW_GAMMAS', 'TRIED', 'N_SEEDS', 'FALL', 'dose_tasks', 'dose_cells', 'end_table',
-           'paired', 'lecture_numbers', 'first_dose', 'chosen_weights', 'dose_answers', 'study']
+           'paired', 'lecture_numbers', 'first_dose', 'chosen_weights', 'study']
 
 # %% ../../nbs/api/25_experiments/dose_study.ipynb #3d93865b
 from collections.abc import Sequence
@@ -199,7 +199,7 @@ def _task_answers(rows: pd.DataFrame, task: str) -> list[dict]:
     return answers
 
 # %% ../../nbs/api/25_experiments/dose_study.ipynb #87163b56
-def dose_answers(
+def _dose_answers(
     rows: list[dict],  # of a whole study
 ) -> list[dict]:  # question, estimate, low, high, n
     """From which dose on, whether other layers follow, the cost, and what gamma and inputs change."""
@@ -220,7 +220,7 @@ def study(
     tasks, cells = dose_tasks(budget), dose_cells(budget)
     settings = {name: _plain(task) for name, task in tasks.items()} | {"n_runs": len(cells)}
     command = "mfoml bench svsl" + ("" if budget == "laptop" else f" --budget {budget}")
-    return Study("svsl_dose", command, settings, cells, partial(_rows, tasks), dose_answers)
+    return Study("svsl_dose", command, settings, cells, partial(_rows, tasks), _dose_answers)
 
 
 def _rows(tasks: dict[str, DoseTask], cell: dict) -> list[dict]:
