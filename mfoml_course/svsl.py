@@ -89,7 +89,7 @@ def _check(features: torch.Tensor, labels: torch.Tensor, balance: str, name: str
             f"expected labels of at least 0, got {labels.min()}: leave out samples without class"
         )
 
-# %% ../nbs/api/14_svsl.ipynb #6a01a0be
+# %% ../nbs/api/14_svsl.ipynb #b67a59ec
 Layers = str | nn.Module | Sequence[str | nn.Module] | None
 
 
@@ -109,7 +109,7 @@ def _check_choices(svsl_weight: float, balance: str, reduction: str, reads: str)
     if reads not in ("output", "input"):
         raise ValueError(f"expected reads 'output' or 'input', got {reads!r}")
 
-
+# %% ../nbs/api/14_svsl.ipynb #6a01a0be
 class SVSLoss(nn.Module):
     """Cross-entropy + svsl_weight * eta * sum over layers of the batch's variability (arXiv 2201.08924).
 

@@ -165,7 +165,6 @@ def watch_layers(
     model: nn.Module,  # the network
     layers: Layer | Iterable[Layer] | None,  # as for choose_layers
     see: Callable[[str, object], None],  # see(name, output), called whenever a layer has run
-    *,
     reads: str = "output",  # "input": shown is what goes into a layer, when it goes in
 ) -> Iterator[list[str]]:  # the names of the layers
     """Show every output of the chosen layers as soon as it is there; the hooks are removed on leaving."""
@@ -189,13 +188,8 @@ def _uncompiled(model: nn.Module) -> AbstractContextManager:
     return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
 
 
-def _hook(
-    model: nn.Module, name: str, see: Callable[[str, object], None], reads: str = "output"
-) -> RemovableHandle:
+def _hook(model: nn.Module, name: str, see: Callable, reads: str) -> RemovableHandle:
     """The hook of one layer's output or input, or of what goes into the network."""
-
-    def see_output(module, args, output):
-        see(name, output)
 
     def see_input(module, args, kwargs):
         see(name, args[0] if args else next(iter(kwargs.values())))
@@ -207,7 +201,7 @@ def _hook(
         raise TypeError(f"layer {name!r} is scripted: pass the network before torch.jit.script")
     if reads == "input":
         return module.register_forward_pre_hook(see_input, with_kwargs=True)
-    return module.register_forward_hook(see_output)
+    return module.register_forward_hook(lambda module, args, output: see(name, output))
 
 # %% ../../nbs/api/10_activations/layers.ipynb #1e93b221
 def _copied(output: object) -> torch.Tensor:
@@ -220,7 +214,6 @@ def layer_outputs(
     model: nn.Module,  # the network
     layers: Layer | Iterable[Layer] | None,  # as for choose_layers
     read: Callable[[object], object] = _copied,  # applied to what the layer returns, when it returns it
-    *,
     reads: str = "output",  # "input": kept is what goes into a layer
 ) -> Iterator[dict[str, object]]:  # name of the layer -> what was read
     """After every forward the layers' latest outputs by name; the hooks are removed on leaving."""

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNSEEN', 'ALL_PROMPTS', 'WIDTH', 'DEPTH', 'N_SHARED', 'LR', 'BATCH', 'FEW', 'NO_PROMPT', 'SIZES', 'NAMINGS', 'NONE',
-           'dealt_names', 'few_means', 'study']
+           'dealt_names', 'few_means', 'clip_study']
 
 # %% ../../nbs/api/25_experiments/clip_study.ipynb #3ee914db
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def _trained_pair(
             train_dual_encoder(model, images, labels, texts, optimizer=optimizer, **options)
     return model
 
-# %% ../../nbs/api/25_experiments/clip_study.ipynb #3de89aed
+# %% ../../nbs/api/25_experiments/clip_study.ipynb #76780773
 FEW = (1, 5, 0)  # labelled pictures a class that a mean is taken of; 0: all
 NO_PROMPT = ""  # of a score that no sentence enters
 
@@ -104,7 +104,7 @@ def few_means(
     kept = place < k if k else torch.ones_like(labels, dtype=torch.bool)
     return class_means(u[kept], labels[kept], n_classes=len(counts))
 
-
+# %% ../../nbs/api/25_experiments/clip_study.ipynb #3de89aed
 def _share(hits: torch.Tensor) -> float:
     """How many of the entries are true, as a share."""
     return float(hits.double().mean())
@@ -258,7 +258,7 @@ def _meaning(table: pd.DataFrame) -> list[dict]:
     return [*answers, answer("a name without pictures: found by its class mean", shown)]
 
 
-def study(
+def clip_study(
     budget: str = "laptop",  # "smoke", "laptop", "hours" or "gpu"
 ) -> Study:
     """The grid of a budget and its questions; ValueError for an unknown budget."""

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'LECTURE_GAMMA', 'TRIED', 'N_SEEDS', 'FALL', 'dose_tasks', 'dose_cells', 'end_table', 'paired',
-           'lecture_numbers', 'first_dose', 'chosen_weights', 'study']
+           'lecture_numbers', 'first_dose', 'chosen_weights', 'svsl_study']
 
 # %% ../../nbs/api/25_experiments/dose_study.ipynb #3d93865b
 from collections.abc import Sequence
@@ -211,7 +211,7 @@ def _dose_answers(
     return answers
 
 
-def study(
+def svsl_study(
     budget: str = "laptop",  # "smoke", "laptop", "hours" or "gpu"
 ) -> Study:
     """The grid of a budget and its questions; ValueError for an unknown budget."""
