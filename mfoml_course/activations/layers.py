@@ -9,7 +9,7 @@ __all__ = ['WEIGHTED', 'LISTS', 'CONTAINERS', 'NO_WEIGHTS', 'WRAPPER', 'Layer', 
 
 # %% ../../nbs/api/10_activations/layers.ipynb #9288a4b6
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 
 import torch
@@ -169,15 +169,11 @@ def watch_layers(
 ) -> Iterator[list[str]]:  # the names of the layers
     """Show every output of the chosen layers as soon as it is there; the hooks are removed on leaving."""
     names = choose_layers(model, layers)
-    handles = []
-    try:
+    with ExitStack() as hooks:
         for name in names:
-            handles.append(_hook(model, name, see, reads))
+            hooks.callback(_hook(model, name, see, reads).remove)
         with _uncompiled(model) if names else nullcontext():
             yield names
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _uncompiled(model: nn.Module) -> AbstractContextManager:
