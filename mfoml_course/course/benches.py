@@ -180,6 +180,13 @@ STUDIES = {  # command: the module and the function that make its study, and wha
         "What the probe shows: depth, epochs, wrong labels, learning by heart.",
     ),
     "ranking": ("ranking", "ranking_study", "Does the probe rank networks? Kendall's tau beside its rivals."),
+    "svsl": (
+        "dose_study",
+        "svsl_study",
+        "From which dose on SVSL simplifies which layers, and at what price.",
+    ),
+    "cola": ("cola", "cola_study", "SVSL on CoLA: hidden states, mismatch and score at three weights."),
+    "clip": ("clip_study", "clip_study", "Do words stand where class means do? Scores beside chance."),
 }
 
 

@@ -29,6 +29,9 @@ EXPERIMENTS = (
     Experiment("bench smoothness", "conditions", "run_conditions", "05_smoothness"),
     Experiment("bench calibration", "calibration", "run_calibration", "05_smoothness"),
     Experiment("bench encoders", "encoders", "compare_encoders", "13_pictures"),
+    Experiment("bench svsl", "dose_study", "svsl_study", "10_svsl"),
+    Experiment("bench cola", "cola", "cola_study", "12_language"),
+    Experiment("bench clip", "clip_study", "clip_study", "14_clip"),
     Experiment("bench probe", "probe_study", "probe_study", ""),
     Experiment("bench ranking", "ranking", "ranking_study", ""),
 )
