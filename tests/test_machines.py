@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 
 import joblib
 import numpy as np
@@ -18,7 +19,10 @@ import dask.array as da  # noqa: E402
 from mfoml_course import machines  # noqa: E402
 from mfoml_course.forest import WaveletForestClassifier, WaveletForestRegressor  # noqa: E402
 from mfoml_course.forest.partitioned import in_one_memory  # noqa: E402
-from mfoml_course.machines import growth, tasks  # noqa: E402
+from mfoml_course.machines import growth  # noqa: E402
+from mfoml_course.importance import wavelet_importance  # noqa: E402
+from mfoml_course.partitions import cluster as clusters  # noqa: E402
+from mfoml_course.wavelets import forest_wavelets, m_term_curve, m_term_sum, wavelet_norms  # noqa: E402
 
 TREES = dict(n_estimators=2, max_depth=6, random_state=0)
 
@@ -102,6 +106,51 @@ def test_a_killed_worker_leaves_the_same_trees(cluster, client, near, monkeypatc
     assert np.allclose(forest.predict_proba(X).compute(), forest.predict_proba(X.compute()))
 
 
+def trained(kind, client, X, y):
+    """A model that two workers have trained together, and its labels as a dask array."""
+    pytest.importorskip("xgboost" if "XGB" in kind or kind == "Booster" else "lightgbm")
+    small = dict(n_estimators=3, max_depth=4)
+    if kind == "Booster":
+        from xgboost import dask as library
+
+        given = {"max_depth": 4, "objective": "reg:squarederror"}
+        rows = library.DaskDMatrix(client, X, y)
+        return library.train(client, given, rows, num_boost_round=3)["booster"]
+    if "XGB" in kind:
+        from xgboost import dask as library
+    else:
+        import lightgbm as library
+
+        small |= dict(verbose=-1, min_child_samples=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LightGBM names parameters that it replaces
+        return getattr(library, kind)(**small, client=client if "LGBM" in kind else None).fit(X, y)
+
+
+SLOW = pytest.mark.slow
+MODELS = ["Booster", "DaskLGBMClassifier"]
+MORE = ["DaskXGBClassifier", "DaskXGBRegressor", "DaskXGBRFRegressor", "DaskLGBMRegressor"]
+
+
+@pytest.mark.parametrize("kind", [*MODELS, *(pytest.param(name, marks=SLOW) for name in MORE)])
+def test_models_that_others_train_on_a_cluster(client, kind):
+    X, y = made()
+    X = X.astype(np.float32)
+    if kind == "DaskXGBClassifier":  # LightGBM's own workers die where one of them lacks a class
+        y = da.where(da.arange(3000, chunks=750) > 2900, 3, y)  # a class of one partition
+    model = trained(kind, client, X, y)
+    rows, labels = X.compute(), y.compute()
+    for measure in ("samples", "volume"):
+        far, near = (forest_wavelets(model, *given, measure=measure) for given in ((X, y), (rows, labels)))
+        for ask in (wavelet_norms, wavelet_importance):
+            assert np.allclose(ask(far), ask(near), rtol=1e-9, atol=0)
+    curve = m_term_curve(far, model, X, y)
+    assert np.allclose(curve, m_term_curve(near, model, rows, labels), rtol=1e-9, atol=0)
+    assert curve[-1] < 0.9 * curve[0]
+    some = m_term_sum(far, model, X, n_terms=7).compute()
+    assert np.allclose(some, m_term_sum(near, model, rows, n_terms=7), rtol=1e-9, atol=1e-12)
+
+
 def rows_of_two(n_rows=600):
     """X and classes in one memory."""
     X = some_rows(0, n_rows)
@@ -116,6 +165,7 @@ def deadly_once(number, path):
     return number
 
 
+@pytest.mark.slow
 @KILLS
 @pytest.mark.parametrize("engine", ["hist", "exact"])
 def test_trees_side_by_side_are_the_local_ones_also_when_a_worker_dies(client, engine, tmp_path):
@@ -125,10 +175,11 @@ def test_trees_side_by_side_are_the_local_ones_also_when_a_worker_dies(client, e
     with joblib.parallel_config(backend="dask"):
         assert forest.fit(X, y).wavelets_.fingerprint == local.fingerprint
         numbers = [(number, str(tmp_path / "fallen")) for number in (1, 2, 3)]
-        assert tasks.side_by_side(deadly_once, numbers) == [1, 2, 3]
+        assert clusters.side_by_side(deadly_once, numbers) == [1, 2, 3]
     assert (tmp_path / "fallen").exists()
 
 
+@pytest.mark.slow
 @KILLS
 def test_a_task_that_kills_its_workers_is_given_up_by_name(cluster, client, monkeypatch):
     def deadly(part):
@@ -147,8 +198,9 @@ def test_a_task_that_kills_its_workers_is_given_up_by_name(cluster, client, monk
     assert not any(client.processing().values())
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_workers_that_are_not_there(cluster, client, monkeypatch):
-    monkeypatch.setattr(tasks, "PATIENCE", 1.0)
+    monkeypatch.setattr(clusters, "PATIENCE", 1.0)
     X, y = made()
     cluster.scale(0)
     try:

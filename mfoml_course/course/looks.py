@@ -20,6 +20,7 @@ from .terminal import said_device
 from .terminal import seed_option
 from .terminal import show_gain
 from .terminal import told
+from ..partitions.cluster import trees_on
 
 # %% ../../nbs/api/40_course/looks.ipynb #28b5e2f8
 METHODS = ["consensus", "angle", "tail", "zipf", "scale"]
@@ -63,6 +64,7 @@ METHODS = ["consensus", "angle", "tail", "zipf", "scale"]
     "--interval/--no-interval", default=True, show_default=True, help="Read a quarter and a half too."
 )
 @seed_option("Of the samples and the forest.")
+@click.option("--cluster", metavar="ADDRESS", help="Grow the trees on a dask cluster, like tcp://HOST:8786.")
 @device_option()
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the tables.  [default: RUN/probe]")
 def command_probe(run: str, data: str | None, out: Path | None, **options: Any) -> None:
@@ -93,7 +95,8 @@ def _probe_run(run: Path, out: Path | None, options: dict[str, Any]) -> None:
         lines.append(line)
         click.echo(line)
 
-    with told():
+    cluster = options.pop("cluster")
+    with told(), trees_on(cluster):
         device = said_device(options.pop("device"))
         table = probe_run(run, out=out, device=device, report=said, **_unusual(options))
     click.echo(f"\ntables: {out or run / 'probe'}\nmfoml report {run} shows them")
@@ -112,7 +115,8 @@ def _probe_own(model: str, data: str, out: Path, options: dict[str, Any]) -> Non
     options |= {"subsample": n_samples, "random_state": seed}
     if norms:
         options["method"] = "norms"
-    with told():
+    cluster = options.pop("cluster")
+    with told(), trees_on(cluster):
         options["device"] = said_device(options["device"])
         probe_own(model, data, out=out, report=click.echo, **_unusual(options))
     click.echo(f"\ntable: {out}\nmfoml report {out} shows it")

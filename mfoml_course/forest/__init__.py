@@ -18,10 +18,10 @@ from .bags import draw_bags as draw_bags
 from .bags import oob_curve as oob_curve
 from .fitted import FittedForest as FittedForest
 from .fitting import WaveletForest, fit_forest
-from .partitioned import by_partition, fit_partitions, refuse_partitioned
+from .partitioned import by_partition, fit_partitions
 from .terms import kept_sum, staged_sums
 from .unseen import of_known, score_unseen
-from ..machines import is_partitioned
+from ..partitions import is_partitioned, refuse_partitioned
 from ..simplex import encode_labels, simplex_probabilities
 from ..trees.nodes import refuse_masked
 from ..wavelets import label_array

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
-from ..machines.tasks import side_by_side
+from ..partitions.cluster import side_by_side
 from ..trees import grown_nodes
 from ..trees.nodes import TreeNodes, node_levels
 

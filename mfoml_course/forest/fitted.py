@@ -13,11 +13,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..besov import SmoothnessIndex, smoothness_index, smoothness_interval
 from .binned import tree_leaves
-from .partitioned import by_partition, curve_of_partitions
-from .partitioned import interval_of_partitions, refuse_partitioned
+from .partitioned import by_partition, interval_of_partitions
 from .terms import staged_sums
 from ..importance import wavelet_importance
-from ..machines import is_partitioned
+from ..partitions import is_partitioned, refuse_partitioned
 from ..trees.nodes import TreeNodes, check_features, refuse_masked
 from ..wavelets import m_term_curve
 
@@ -113,7 +112,7 @@ class FittedForest(Located):
         """The squared error with the M largest wavelets, for every M (see `wavelets.m_term_curve`)."""
         check_is_fitted(self)
         if is_partitioned(X):
-            return curve_of_partitions(self, X, y)
+            return m_term_curve(self.wavelets_, self, X, y)
         refuse_masked(X=X, y=y)
         return m_term_curve(self.wavelets_, self, validate_data(self, X, reset=False), y)
 

@@ -215,7 +215,7 @@ def grow_forest(
     **limits,  # max_depth, min_samples_leaf, max_leaf_nodes, n_drawn
 ) -> list[TreeNodes]:
     """The trees of a forest whose prediction is their mean."""
-    from mfoml_course.machines.tasks import side_by_side
+    from mfoml_course.partitions.cluster import side_by_side
 
     labels = growing_labels(grow_on, sample_weight)
     n_classes = n_classes or int(labels.codes.max()) + 1

@@ -18,7 +18,6 @@ from .histograms import LANES, Shard
 from mfoml_course.machines.labels import (
     LabelUnits,
     bag_sums,
-    checked_labels,
     class_units,
     label_codes,
     label_values,
@@ -31,31 +30,13 @@ from mfoml_course.machines.labels import (
     with_root,
 )
 from .sums import UnseenQuestion, honest_from_sums, honest_sums, label_points, merged
-from mfoml_course.machines.tasks import (
-    Partitions,
-    check_workers,
-    checked_part,
-    kept,
-    partitions_of,
-    run_tasks,
-    tree_sum,
-)
-from .tasks import is_partitioned as is_partitioned
+from ..partitions import checked_parts, kept, partitions_of, tree_sum
+from ..partitions import is_partitioned as is_partitioned
+from ..partitions.cluster import check_workers, run_tasks
 from ..trees.nodes import TreeNodes
 from ..wavelets.honest import HonestTerms
 
 # %% ../../nbs/api/07_machines.ipynb #fbba270d
-def _checked(parts: Partitions, y_dtype: np.dtype, y_shape: tuple) -> tuple[list, list]:
-    """Tasks for the partitions of X and of y, checked where they lie."""
-    import dask
-
-    check_x, check_y = dask.delayed(checked_part, pure=False), dask.delayed(checked_labels, pure=False)
-    sizes = np.diff(parts.first).tolist()
-    X = [check_x(x, k, parts.n_features, parts.dtype, n) for k, (x, n) in enumerate(zip(parts.X, sizes))]
-    y = [check_y(y, k, y_dtype, (n, *y_shape)) for k, (y, n) in enumerate(zip(parts.y, sizes))]
-    return X, y
-
-
 def scheme_on(
     X: list,  # tasks that make partitions
     first: np.ndarray,  # (n_partitions + 1,) numbers of their first rows
@@ -156,7 +137,7 @@ def grown_on(
 
     check_workers()
     parts = partitions_of(X, y)
-    X_tasks, y_tasks = _checked(parts, y.dtype, y.shape[1:])
+    X_tasks, y_tasks = checked_parts(parts)
     y_tasks, first = kept(y_tasks), parts.first[:-1]
     scheme = scheme_on(X_tasks, parts.first, parts.n_features, max_bins=max_bins, seed=int(seeds[0, 0]))
     units = units_on(y_tasks, parts.n_samples, by_class)

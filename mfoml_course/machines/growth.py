@@ -16,7 +16,8 @@ from .bags import rows_in_bag
 from .cuts import Scheme
 from .labels import LabelUnits
 from .subtrees import Subtree, by_level, hung_in, pieces_of, subtrees_of, tree_nodes_of
-from .tasks import run_tasks, tree_sum
+from ..partitions import tree_sum
+from ..partitions.cluster import run_tasks
 from ..trees.nodes import TreeNodes
 
 # %% ../../nbs/api/07_machines/growth.ipynb #015d93f4

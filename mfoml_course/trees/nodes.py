@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..partitions import refuse_partitioned
+
 # %% ../../nbs/api/02_trees/nodes.ipynb #8a2d5aa2
 @dataclass(frozen=True)
 class TreeNodes:
@@ -142,6 +144,7 @@ def check_features(
     names: np.ndarray | None = None,  # (n_features,) names of the columns in the fit, if it had any
 ) -> np.ndarray:  # (n_samples, n_features) floats
     """X as an array of finite numbers, or an error that says what is wrong with it."""
+    refuse_partitioned(X=X)
     _check_names(X, names)
     X = _as_numbers(X)
     if X.ndim != 2 or X.shape[1] != n_features:

@@ -9,7 +9,9 @@ __all__ = ['truncated_values', 'values_at_leaves', 'm_term_sum', 'root_terms', '
 # %% ../../nbs/api/03_wavelets.ipynb #a994a735
 import numpy as np
 
+from ..partitions import is_partitioned, map_over, partitions_of, sum_over
 from ..trees import boosted_by, forest_nodes, is_vote
+from ..trees.local import local_model
 from ..trees.nodes import TreeNodes, check_features, sum_from_root
 from .affine import AffineTerms, label_array, tree_bags
 from .curves import error_curve
@@ -22,6 +24,7 @@ from mfoml_course.wavelets.jumps import (
     rank_wavelets,
     wavelet_norms,
 )
+from .parts import sent
 from .links import label_link, linked_curve
 
 _all_ = [
@@ -105,11 +108,13 @@ def _truncated_prediction(
 def m_term_sum(
     wavelets: Wavelets,
     forest,  # the forest that they came from
-    X: np.ndarray,  # (n_samples, n_features)
+    X: np.ndarray,  # (n_samples, n_features), also a dask array
     *,
     n_terms: int,  # how many of the largest wavelets are kept, 0 to n_wavelets
 ) -> np.ndarray:  # (n_samples,) of numbers, else (n_samples, n_outputs); a class is a point in the simplex
     """The M-term approximation: root means plus the n_terms wavelets of largest norm in the whole forest."""
+    if is_partitioned(X):
+        return _sum_of_parts(wavelets, forest, X, n_terms)
     nodes = _own_nodes(wavelets, forest)
     X = check_features(X, wavelets.n_features, wavelets.feature_names)
     values, leaves = truncated_values(wavelets, nodes, n_terms), row_leaves(forest, nodes, X)
@@ -120,6 +125,18 @@ def m_term_sum(
 def _predicts_numbers(forest, wavelets: Wavelets) -> bool:
     """Whether the raw prediction is one number a sample: one output, and no vote in the simplex."""
     return wavelets.root_mean.shape[1] == 1 and not is_vote(forest)
+
+
+def _sum_of_part(part: np.ndarray, wavelets: Wavelets, forest, n_terms: int) -> np.ndarray:
+    """The M-term sum of one partition."""
+    return m_term_sum(wavelets, forest, part, n_terms=n_terms)
+
+
+def _sum_of_parts(wavelets: Wavelets, forest, X, n_terms: int):
+    """The M-term sum of a dask array as a dask array."""
+    given = *sent(wavelets, forest), n_terms
+    empty = _sum_of_part(np.zeros((1, wavelets.n_features)), *given)[:0]
+    return map_over(X, _sum_of_part, *given, empty=empty)
 
 # %% ../../nbs/api/03_wavelets.ipynb #3648cb6e
 def root_terms(
@@ -157,7 +174,7 @@ def _mean_one(sample_weight: np.ndarray | None, n_samples: int) -> np.ndarray:
 def m_term_curve(
     wavelets: Wavelets,
     forest,  # the forest that they came from
-    X: np.ndarray,  # (n_samples, n_features)
+    X: np.ndarray,  # (n_samples, n_features), also a dask array, as y then is
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs); classes become vertices of the simplex
     *,
     sample_weight: np.ndarray | None = None,  # (n_samples,) non-negative; default: all alike
@@ -167,7 +184,9 @@ def m_term_curve(
     A boosted model's sum goes through its link first: a classifier's probabilities are compared with
     its labels in the simplex.
     """
-    nodes = _own_nodes(wavelets, forest)
+    if is_partitioned(X) or is_partitioned(y):
+        return _curve_of_parts(wavelets, forest, X, y, sample_weight)
+    nodes, forest = _own_nodes(wavelets, forest), local_model(forest)
     X = check_features(X, wavelets.n_features, wavelets.feature_names)
     Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
@@ -181,3 +200,21 @@ def m_term_curve(
     root = np.sqrt(weight)  # the error is quadratic
     given = dict(factor=root, basis=wavelets.basis(X), leaves=row_leaves(forest, nodes, X))
     return error_curve(nodes, order, weighted, X, (Y - roots) * root[:, None], **given)
+
+# %% ../../nbs/api/03_wavelets.ipynb #3786861e
+def _curve_of_part(
+    part: np.ndarray, labels: np.ndarray, first: int, wavelets: Wavelets, forest
+) -> np.ndarray:
+    """Summed squared errors of one partition for every M."""
+    if not len(part):
+        return np.zeros(wavelets.n_wavelets + 1)
+    return m_term_curve(wavelets, forest, part, labels) * len(part)
+
+
+def _curve_of_parts(wavelets: Wavelets, forest, X, y, sample_weight) -> np.ndarray:
+    """The error for every M of dask arrays, added up over their partitions."""
+    if sample_weight is not None:
+        raise ValueError("expected sample_weight as None for dask arrays, got weights")
+    _own_nodes(wavelets, forest)
+    parts = partitions_of(X, y)
+    return sum_over(parts, _curve_of_part, *sent(wavelets, forest)) / parts.n_samples

@@ -14,11 +14,13 @@ from functools import partial
 
 import numpy as np
 
+from ..partitions import is_partitioned
 from ..trees import forest_terms
 from ..trees.nodes import TreeNodes, check_features, log_volume, sum_from_root
 from .affine import AffineTerms, affine_wavelets, exceeds_rounding, join_trees
 from .honest import HonestTerms, has_unseen, honest_terms
 from .paths import AffinePaths
+from .parts import box_of, terms_of_parts
 
 # %% ../../nbs/api/03_wavelets/jumps.ipynb #9dbeea22
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def _log_measures(
         raise ValueError("measure='volume' needs X, the training samples: their range is the box of the root")
     (n_features,) = {t.n_features for t in nodes}
     X = check_features(X, n_features)
-    return [log_volume(t, X.min(axis=0), X.max(axis=0)) for t in nodes]
+    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)  # of 32 bits, sides would be rounded
+    return [log_volume(t, low, high) for t in nodes]
 
 # %% ../../nbs/api/03_wavelets/jumps.ipynb #f685df6a
 def fingerprint_nodes(
@@ -181,7 +184,8 @@ def _honest_terms(wavelets: Wavelets, forest, nodes: list[TreeNodes], X, y, samp
 # %% ../../nbs/api/03_wavelets/jumps.ipynb #b7a7a14d
 def forest_wavelets(
     forest,  # a fitted tree, forest or boosted model (see `trees.SUPPORTED`)
-    X: np.ndarray | None = None,  # (n_samples, n_features) its samples: order 2, volume, honest terms
+    X: np.ndarray
+    | None = None,  # (n_samples, n_features) its samples, also a dask array: order 2, volume, honest terms
     y: np.ndarray | None = None,  # (n_samples,) or (n_samples, n_outputs) its labels: order 2, honest terms
     *,
     measure: str = "samples",  # "samples": share of the tree's own weight; "volume": of the box in [0, 1]^n
@@ -192,11 +196,14 @@ def forest_wavelets(
     if order not in (1, 2):
         raise ValueError(f"expected order 1 or 2, got {order!r}")
     nodes, offset = forest_terms(forest)
-    names = feature_names(forest)
-    if X is not None:
+    names, honest = feature_names(forest), None
+    if is_partitioned(X) or is_partitioned(y):
+        honest = terms_of_parts(forest, X, y, order=order, sample_weight=sample_weight)
+        X, y = box_of(X, y, nodes[0].n_features), None
+    elif X is not None:
         X = check_features(X, nodes[0].n_features, names)
     wavelets = _node_wavelets(nodes, offset, _log_measures(nodes, X, measure))
-    wavelets = replace(wavelets, feature_names=names)
+    wavelets = replace(wavelets, feature_names=names, honest=honest)
     if order == 2:
         wavelets = affine_wavelets(
             wavelets, forest, nodes, X, y, measure=measure, sample_weight=sample_weight
