@@ -25,12 +25,17 @@ WRAPPER = "_orig_mod"  # where torch.compile keeps the module that it was given
 
 
 def plain_model(
-    model: nn.Module,  # compiled or not
+    model: nn.Module,  # compiled or not, for one process or several
 ) -> nn.Module:
-    """The module behind torch.compile's wrapper (hooks set after compiling would not be called)."""
+    """The module behind the wrappers of torch.compile (whose code calls no new hooks) and torch's DDP."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected the network as a torch.nn.Module, got {type(model).__name__}")
-    return getattr(model, WRAPPER, model)
+    while True:
+        inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+        inner = getattr(inner, WRAPPER, inner)
+        if inner is model:
+            return model
+        model = inner
 
 
 def named_layers(
