@@ -212,6 +212,40 @@ def test_nobody_waits_for_workers_that_are_not_there(cluster, client, monkeypatc
         cluster.scale(2)
 
 
+MINE = """
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+x = torch.randn(600, 3)
+
+
+def loader():
+    return [(x, (x[:, 0] + x[:, 1] ** 2 > 1).long())]
+"""
+
+
+@pytest.mark.slow
+def test_a_probe_with_its_trees_on_a_cluster_has_the_same_rows(cluster, tmp_path):
+    from click.testing import CliRunner
+
+    from mfoml_course.course.looks import command_probe
+    from mfoml_course.probe import read_rows
+
+    mine = tmp_path / "mine.py"
+    mine.write_text(MINE)
+    tables = []
+    for name, more in (("here", []), ("there", ["--cluster", cluster.scheduler_address])):
+        asked = [f"{mine}:model", "--data", f"{mine}:loader", "--out", str(tmp_path / name), *more]
+        result = CliRunner().invoke(command_probe, asked)
+        assert result.exit_code == 0, result
+        rows = read_rows(tmp_path / name)
+        tables.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
+    assert len(tables[0]) == 3
+    np.testing.assert_equal(*tables)
+
+
 def wide_rows(first, n_rows):
     """250 features of doubles."""
     return np.random.default_rng(first).random((n_rows, 250), dtype=np.float32).astype(float)

@@ -61,7 +61,7 @@ def _append(group, found: Activations, n_rows: int) -> None:
             group.create_array(name, shape=shape, chunks=chunks, dtype=rows.dtype)
         group[name].append(np.ascontiguousarray(rows))
 
-
+# %% ../../nbs/api/10_activations/chunks.ipynb #d8ad9626
 def spill_activations(
     model: nn.Module,  # the network, also under DDP
     loader: Iterable,  # of this process's batches

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel as DDP
 from torch.utils.hooks import RemovableHandle
 
 # %% ../../nbs/api/10_activations/layers.ipynb #2a213653
@@ -30,12 +31,7 @@ def plain_model(
     """The module behind the wrappers of torch.compile (whose code calls no new hooks) and torch's DDP."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected the network as a torch.nn.Module, got {type(model).__name__}")
-    while True:
-        inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-        inner = getattr(inner, WRAPPER, inner)
-        if inner is model:
-            return model
-        model = inner
+    return plain_model(inner.module) if isinstance(inner := getattr(model, WRAPPER, model), DDP) else inner
 
 
 def named_layers(

@@ -20,7 +20,6 @@ from .terminal import said_device
 from .terminal import seed_option
 from .terminal import show_gain
 from .terminal import told
-from ..partitions.cluster import trees_on
 
 # %% ../../nbs/api/40_course/looks.ipynb #28b5e2f8
 METHODS = ["consensus", "angle", "tail", "zipf", "scale"]
@@ -88,6 +87,7 @@ def _unusual(options: dict[str, Any]) -> dict[str, Any]:
 def _probe_run(run: Path, out: Path | None, options: dict[str, Any]) -> None:
     """The probe of a run folder."""
     from mfoml_course.experiments.probe_runs import probe_run
+    from mfoml_course.partitions.cluster import trees_on
 
     started, lines = time.perf_counter(), []
 
@@ -107,6 +107,7 @@ def _probe_run(run: Path, out: Path | None, options: dict[str, Any]) -> None:
 def _probe_own(model: str, data: str, out: Path, options: dict[str, Any]) -> None:
     """The probe of a network of one's own."""
     from mfoml_course.experiments.own_networks import probe_own
+    from mfoml_course.partitions.cluster import trees_on
 
     wrong = [name for name in ("epochs", "fresh") if options.pop(name)]
     if wrong:
