@@ -8,6 +8,8 @@ __all__ = ['N_FEATURES', 'PART', 'SIZES', 'QUICK', 'rows_of_part', 'parted_rows'
 
 # %% ../../nbs/api/25_experiments/machines.ipynb #e123bce2
 import math
+import os
+import platform
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .clock import cost_of
+from ..growing import warm_up
 from ..forest import WaveletForestClassifier
 from ..machines.cuts import SAMPLE, binned_part, cuts_of, glimpse, scheme_of
 from ..machines.growth import near_rows
@@ -61,6 +64,18 @@ def _most_held() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 # %% ../../nbs/api/25_experiments/machines.ipynb #caa51026
+def _clock() -> tuple[str, int, float]:
+    """Machine, process, and its processor seconds so far."""
+    return platform.node(), os.getpid(), time.process_time()
+
+
+def _spent(client, workers: bool = True) -> float:
+    """Processor seconds so far of this process, of the scheduler's, and of the workers'."""
+    clocks = [_clock(), client.run_on_scheduler(_clock)]
+    clocks += client.run(_clock).values() if workers else []
+    return sum({clock[:2]: clock[2] for clock in clocks}.values())  # here two may be one process
+
+
 def row_in_memory(
     n_samples: int,
 ) -> dict:
@@ -69,29 +84,51 @@ def row_in_memory(
 
     X, y = dask.compute(*parted_rows(n_samples), scheduler="synchronous")
     cost = cost_of(lambda: _forest().fit(X, y))
-    return dict(
-        part="fit", where="one memory", samples=n_samples, wall=cost.wall, memory=cost.memory + X.nbytes
-    )
+    seconds = dict(processor=cost.processor, wall=cost.wall)
+    return dict(part="fit", where="one memory", samples=n_samples, **seconds, memory=cost.memory + X.nbytes)
 
 
 def row_on_cluster(
     n_samples: int,
     client,  # of dask.distributed
 ) -> dict:
-    """Seconds of a fit on a cluster, and the most bytes that a worker has held so far."""
+    """Seconds of a fit on a cluster, all processes together, and the most bytes that a worker has held."""
     X, y = parted_rows(n_samples)
-    begun = time.perf_counter()
+    begun, spent = time.perf_counter(), _spent(client)
     _forest().fit(X, y)
-    wall = time.perf_counter() - begun
+    seconds = dict(processor=_spent(client) - spent, wall=time.perf_counter() - begun)
     memory = float(max(client.run(_most_held).values()))
-    return dict(part="fit", where="cluster", samples=n_samples, wall=wall, memory=memory)
+    return dict(part="fit", where="cluster", samples=n_samples, **seconds, memory=memory)
 
 # %% ../../nbs/api/25_experiments/machines.ipynb #aabe796f
 def _seconds(call: Callable[[], object], repeats: int = 3) -> float:
-    """The shortest of a few."""
-    return min(cost_of(call).wall for _ in range(repeats))
+    """Processor seconds, the fewest of a few."""
+    return min(cost_of(call).processor for _ in range(repeats))
 
 
+def _nothing(number: int) -> int:
+    """A task's work."""
+    return number
+
+
+def _task_seconds(client, n_tasks: int = 300) -> float:
+    """What a task costs client and scheduler."""
+    import dask
+
+    work = dask.delayed(_nothing, pure=False)
+    run_tasks([work(0)])
+    spent = _spent(client, workers=False)
+    run_tasks([work(k) for k in range(n_tasks)])
+    return (_spent(client, workers=False) - spent) / n_tasks
+
+
+def _bytes_a_second(client, size: int = 2**23) -> float:
+    """How fast an array comes from a worker, the best of five times."""
+    big = client.submit(np.ones, size)
+    client.gather(big)
+    return 8 * size / min(cost_of(lambda: client.gather(big)).wall for _ in range(5))
+
+# %% ../../nbs/api/25_experiments/machines.ipynb #e298cf0c
 def _shard(n_rows: int) -> tuple[np.ndarray, Callable, Callable, Shard]:
     """Rows, what looks at them, what bins them, and the shard."""
     X = rows_of_part(0, n_rows)
@@ -107,27 +144,17 @@ def unit_costs(
     n_rows: int = 50_000,
 ) -> dict[str, float]:  # seconds a number, a row and feature, a task; bytes a second
     """What one of each costs."""
-    import dask
-
     X, look, bins, shard = _shard(n_rows)
     root = np.full((1, 9), -1, np.int32)
     root[0, 5] = 0
     blocks = (0, len(shard.binned.blocks))
     asked = Question([root], [np.array([0])], [1], 1.0, 2, blocks, 64)
-    make, size, n_tasks = dask.delayed(np.ones, pure=False), 2**23, 200
-    big = client.compute(make(size))
-    nothing = [make(k) for k in range(1, n_tasks + 1)]
-    client.gather(client.compute(make(1)))
-    begun = time.perf_counter()
-    run_tasks(nothing)
-    task = (time.perf_counter() - begun) / n_tasks
-    big.result()
     return {
         "look": _seconds(look) / X.size,
         "bin": _seconds(bins) / X.size,
         "count": _seconds(lambda: histograms_of(shard, asked)) / X.size,
-        "task": task,
-        "network": 8 * size / _seconds(lambda: client.gather(big)),
+        "task": _task_seconds(client),
+        "network": _bytes_a_second(client),
     }
 
 # %% ../../nbs/api/25_experiments/machines.ipynb #e4a1c19c
@@ -161,7 +188,7 @@ def bench_machines(
         for n in sizes:
             asked.append((("fit", "one memory", n), lambda n=n: row_in_memory(n)))
             asked.append((("fit", "cluster", n), lambda n=n: row_on_cluster(n, client)))
-        row_in_memory(QUICK[0])  # compiled once, here and there
+        warm_up()  # compiled once, here and there
         row_on_cluster(QUICK[0], client)
         for key, measure in asked:
             if key in known:
