@@ -166,11 +166,11 @@ def connected(
     except ImportError:
         raise ImportError("a cluster needs dask: pip install 'mfoml_course[dask]'") from None
     try:
-        client = Client(address, timeout=ANSWER)
+        client = Client(address, timeout=ANSWER, set_as_default=False)  # none is left where it fails
     except (OSError, ValueError, TypeError) as error:
         words = f"no scheduler answers at {address!r}: start one by 'dask scheduler', see its address there"
         raise ConnectionError(f"{words} ({error})") from None
-    with client:
+    with client, client.as_current():
         if not client.nthreads():
             words = f"the scheduler at {address} has no workers: start some by 'dask worker {address}'"
             raise ConnectionError(words)
