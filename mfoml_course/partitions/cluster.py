@@ -166,11 +166,13 @@ def connected(
     except ImportError:
         raise ImportError("a cluster needs dask: pip install 'mfoml_course[dask]'") from None
     try:
-        client = Client(address, timeout=ANSWER, set_as_default=False)  # none is left where it fails
+        with Client(address, timeout=ANSWER, set_as_default=False):
+            pass  # asked first: a client that fails would stay the default
+        client = Client(address, timeout=ANSWER)
     except (OSError, ValueError, TypeError) as error:
         words = f"no scheduler answers at {address!r}: start one by 'dask scheduler', see its address there"
         raise ConnectionError(f"{words} ({error})") from None
-    with client, client.as_current():
+    with client:
         if not client.nthreads():
             words = f"the scheduler at {address} has no workers: start some by 'dask worker {address}'"
             raise ConnectionError(words)
