@@ -10,6 +10,7 @@ __all__ = ['FEWEST_SAMPLES', 'OPTIONS', 'LEAST_TREES', 'SHARE', 'FEWEST_FOLDS', 
 import numpy as np
 
 from .reading import ESTIMATORS
+from ..partitions import refuse_partitioned
 from ..trees import forest_terms
 from ..trees.nodes import refuse_masked
 from ..wavelets import Wavelets, forest_wavelets, label_array, tree_bags
@@ -26,6 +27,7 @@ def checked_samples(
     """Samples that can be measured, or a ValueError that says what is wrong with them."""
     if hasattr(X, "toarray"):
         raise TypeError(f"expected a dense X, got {type(X).__name__}: call X.toarray()")
+    refuse_partitioned(X=X, y=y)
     refuse_masked(X=X, y=y)
     X, y = np.asarray(X), np.asarray(y)
     if y.ndim not in (1, 2):
