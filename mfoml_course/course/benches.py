@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'TIMED', 'PEERS', 'STUDIES', 'STUDY_BUDGETS', 'command_bench', 'command_core', 'command_scale',
-           'command_calibration', 'command_smoothness', 'command_encoders', 'show_work', 'show_answers']
+           'show_machines', 'command_machines', 'command_calibration', 'command_smoothness', 'command_encoders',
+           'show_work', 'show_answers']
 
 # %% ../../nbs/api/40_course/benches.ipynb #c8cff243
 from importlib.util import find_spec
@@ -79,6 +80,36 @@ def command_scale(quick: bool, out: Path | None) -> None:
     with told():
         rows = bench_growth(quick=quick, show=_show_cost)
         _keep(out, "mfoml bench scale" + " --quick" * quick, rows, quick)
+
+# %% ../../nbs/api/40_course/benches.ipynb #7ea63e59
+def show_machines(
+    row: dict[str, Any],  # of `bench_machines`
+) -> None:
+    """Print unit costs, or a size in one place, on one line."""
+    if row["part"] == "units":
+        click.echo("  ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "part"))
+        return
+    seconds = f"{row['processor']:9.2f} s  wall {row['wall']:9.2f} s"
+    held = f"{row['memory'] / 2**20:8.0f} MiB"
+    click.echo(f"{row['samples']:>10} samples  {row['where']:<11} {seconds} {held}")
+
+
+@command_bench.command("machines", epilog="Example: mfoml bench machines --out machines.json")
+@click.option("--quick", is_flag=True, help="Two small sizes: seconds.")
+@click.option("--cluster", metavar="ADDRESS", help="A dask scheduler.  [default: two processes here]")
+@click.option("--out", type=RECORD, help="JSON file to write, and to go on from.")
+def command_machines(quick: bool, cluster: str | None, out: Path | None) -> None:
+    """Time a forest on partitions beside one memory, and what a task and a byte cost."""
+    from mfoml_course.experiments.machines import bench_machines
+    from mfoml_course.records import read_table
+
+    with told():
+        kept = out is not None and out.exists()
+        done = read_table(out)[0].to_dict("records") if kept else []
+        done = [{name: value for name, value in row.items() if value == value} for row in done]
+        given = dict(quick=quick, cluster=cluster, done=done, show=show_machines)
+        for rows in bench_machines(**given):
+            _keep(out, "mfoml bench machines" + " --quick" * quick, rows, quick)
 
 # %% ../../nbs/api/40_course/benches.ipynb #f92b38cb
 def _show_row(
