@@ -112,10 +112,15 @@ def run_line(hub, user, kernel, line):
         header |= {"username": user, "session": uuid.uuid4().hex, "date": ""}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         await channel.write_message(json.dumps({**message, "channel": "shell", "buffers": []}))
-        printed = ""
-        while (answer := json.loads(await channel.read_message()))["msg_type"] != "execute_reply":
-            printed += answer["content"].get("text", "") if answer["msg_type"] == "stream" else ""
-        assert answer["content"]["status"] == "ok", answer["content"]
+        printed, awaited = "", {"execute_reply", "idle"}  # of two channels, so in either order
+        while awaited:
+            answer = json.loads(await channel.read_message())
+            if answer["parent_header"].get("msg_id") != header["msg_id"]:
+                continue
+            kind, said = answer["msg_type"], answer["content"]
+            printed += said["text"] if kind == "stream" else ""
+            assert kind != "execute_reply" or said["status"] == "ok", said
+            awaited -= {kind, said.get("execution_state")}
         return printed.strip()
 
     return IOLoop().run_sync(talk, timeout=120)

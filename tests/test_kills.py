@@ -122,3 +122,8 @@ def test_a_workshop_that_is_killed_runs_again(tmp_path):
     assert any([killed(started(*workshop, again), rng.uniform(0.2, 0.9) * seconds) for _ in range(2)])
     said = finished(started(*workshop, again))
     assert (again / "report" / "index.html").is_file() and "report" in said
+
+    both = [started(*workshop, tmp_path / "both") for _ in range(2)]
+    said = [process.communicate(timeout=PATIENCE)[0] for process in both]
+    ended = sorted(process.returncode for process in both)
+    assert ended == [0, 1] and any("is in use by process" in words for words in said), said

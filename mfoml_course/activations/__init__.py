@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .axes import layer_rows
+from .axes import layer_rows, samples_first, token_mask  # noqa: F401
 from mfoml_course.activations.layers import (
     Layer,
     choose_layers,
@@ -30,7 +30,14 @@ from mfoml_course.activations.layers import (
     pool_tokens,
     watch_layers,
 )
-from .logits import Which, logits_of, predicted_classes  # noqa: F401
+from mfoml_course.activations.logits import (
+    ScoreRange,  # noqa: F401
+    Which,
+    logits_of,
+    predicted_classes,  # noqa: F401
+    right_answers,  # noqa: F401
+    score_threshold,  # noqa: F401
+)
 from .buffer import RowBuffer
 from .reduction import REDUCTIONS, LayerRows
 
@@ -186,7 +193,7 @@ class _Pass:
                 _, inputs, labels = split_batch(batch)
                 if not len(label_tensor(labels)):
                     continue
-                mask = inputs.get("attention_mask")
+                mask = token_mask(inputs)
                 calls.clear()
                 output, y = call_model(model, batch, device)
                 self._keep(output, as_array(y), {name: calls.get(name, []) for name in names})

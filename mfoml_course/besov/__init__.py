@@ -146,7 +146,7 @@ def smoothness_interval(
     _check_method(method, INTERVAL_METHODS, {}, " for an interval")
     if hasattr(X, "to_delayed") and hasattr(forest, "smoothness_interval"):  # a dask array: by its fit
         return forest.smoothness_interval(X, y, confidence=confidence, method=method, **options)
-    X, y = checked_samples(X, y)
+    X, y = checked_samples(X, y, forest)
     _check_cutoff(options.get("cutoff", True))
     sample_weight = checked_weight(sample_weight, len(X))
     seed = checked_seed(random_state)

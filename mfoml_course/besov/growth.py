@@ -214,7 +214,7 @@ def smoothness_growth(
     **options,  # of `smoothness_interval`: confidence, cutoff, leaves, method
 ) -> SmoothnessGrowth:
     """The index at 1/8, 1/4, 1/2 and all of the samples; starved where it moves. ValueError as there."""
-    X, y = checked_samples(X, y)
+    X, y = checked_samples(X, y, forest)
     check_options(options)
     rng = np.random.default_rng(checked_seed(random_state))
     parts = [rows for rows in _parts(len(X), rng) if (y[rows] != y[rows[0]]).any()]

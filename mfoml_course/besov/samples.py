@@ -12,9 +12,10 @@ import numpy as np
 from .reading import ESTIMATORS
 from ..partitions import refuse_partitioned
 from ..trees import forest_terms
-from ..trees.nodes import refuse_masked
+from ..trees.nodes import check_names, refuse_masked
 from ..wavelets import Wavelets, forest_wavelets, label_array, tree_bags
 from ..wavelets.honest import check_leaves, has_unseen, row_leaves
+from ..wavelets.jumps import feature_names
 
 # %% ../../nbs/api/06_besov/samples.ipynb #41b3a7bf
 FEWEST_SAMPLES = 20  # that are worth being measured
@@ -23,8 +24,12 @@ FEWEST_SAMPLES = 20  # that are worth being measured
 def checked_samples(
     X: np.ndarray,  # (n_samples, n_features)
     y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs)
+    forest=None,  # that was fitted to them, whose columns they must have
 ) -> tuple[np.ndarray, np.ndarray]:  # the same as arrays
     """Samples that can be measured, or a ValueError that says what is wrong with them."""
+    if y is None:
+        raise ValueError("expected one label a sample, got y = None")
+    check_names(X, feature_names(forest))
     if hasattr(X, "toarray"):
         raise TypeError(f"expected a dense X, got {type(X).__name__}: call X.toarray()")
     refuse_partitioned(X=X, y=y)
@@ -34,7 +39,9 @@ def checked_samples(
         raise ValueError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
     if X.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got {X.shape}")
-    if len(X) != len(y):
+    if X.shape[1] != (known := getattr(forest, "n_features_in_", X.shape[1])):
+        raise ValueError(f"expected X of shape (n_samples, {known}), got {X.shape}")
+    if y.ndim < 1 or len(X) != len(y):
         raise ValueError(f"expected X and y of the same length, got {len(X)} and {len(y)}")
     if len(X) < FEWEST_SAMPLES:
         raise ValueError(f"expected at least {FEWEST_SAMPLES} samples to measure smoothness, got {len(X)}")
@@ -187,6 +194,9 @@ def measured_forest(
     wavelets = forest_wavelets(forest) if own is None else own
     if not is_mean(wavelets):
         return forest, wavelets, False
+    known, given = wavelets.root_mean.shape[1], label_array(forest, y, len(X)).shape[1]
+    if known != given:
+        raise ValueError(f"expected labels y with {known} outputs, got {given}")
     if has_unseen(forest, len(X), wavelets.n_trees, sample_weight):
         wavelets = forest_wavelets(forest, X, y, sample_weight=sample_weight)
         return forest, _checked_folds(wavelets), False

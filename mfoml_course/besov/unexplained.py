@@ -11,7 +11,7 @@ import numpy as np
 from ..trees import forest_terms
 from ..trees.nodes import check_features
 from ..wavelets import Wavelets, label_array, tree_bags, wavelet_norms
-from ..wavelets.honest import check_leaves, holds_means, row_leaves
+from ..wavelets.honest import check_own
 
 # %% ../../nbs/api/06_besov/unexplained.ipynb #414ec71a
 def _beyond_root(
@@ -69,10 +69,9 @@ def unexplained_variance(
     is_checked: bool = False,  # whether the samples are known to be the forest's own
 ) -> float:  # in [0, 1]
     """The unexplained fraction of a forest's own training labels; ValueError for rows or labels of others."""
-    nodes, X = forest_terms(forest)[0], check_features(X, wavelets.n_features)
+    X = check_features(X, wavelets.n_features, wavelets.feature_names)
+    if not is_checked:
+        check_own(forest, forest_terms(forest)[0], X, y, sample_weight)
     Y, bags = label_array(forest, y, len(X)), tree_bags(forest, len(X), wavelets.n_trees)
-    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    leaves = [] if is_checked else row_leaves(forest, nodes, X)
-    for t, leaf, bag in zip(nodes, leaves, bags):
-        check_leaves(t, leaf[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
-    return unexplained_fraction(wavelets, bags, X, Y, sample_weight=sample_weight)
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    return unexplained_fraction(wavelets, bags, X, Y, sample_weight=weight)

@@ -8,9 +8,13 @@ __all__ = ['RECORD', 'file_hash', 'read_record', 'write_copy', 'check_outputs', 
 # %% ../../nbs/api/40_course/copies.ipynb #0cf03f56
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import CourseError
+from ..records import hold
 from ..records import write_whole
 
 # %% ../../nbs/api/40_course/copies.ipynb #0ea1ede9
@@ -88,11 +92,18 @@ def check_outputs(
             )
 
 
+@contextmanager
 def begin_outputs(
     out: Path,  # folder that passed `check_outputs`; made
-) -> None:
-    """Prove that the folder can be written by writing its list; CourseError where it cannot."""
-    try:
-        write_whole(Path(out) / RECORD, json.dumps(read_record(out), indent=1))
-    except OSError as error:
-        raise CourseError(f"cannot write into {out} ({error}): choose another folder with --out") from error
+) -> Iterator[None]:
+    """The folder for this process alone, with its list in it; CourseError where another one is writing."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(out))
+            write_whole(Path(out) / RECORD, json.dumps(read_record(out), indent=1))
+        except BlockingIOError as error:
+            raise CourseError(f"{error} with --out") from error
+        except OSError as error:
+            words = f"cannot write into {out} ({error})"
+            raise CourseError(f"{words}: choose another folder with --out") from error
+        yield

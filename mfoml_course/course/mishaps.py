@@ -26,11 +26,18 @@ def first_line(
     raise AssertionError("expected a call that fails, but nothing was raised")
 
 
+def _shown(
+    said: object,
+) -> str:
+    """An answer as a table can hold it: a bar would end its cell, a grave accent its type."""
+    return f"`{str(said).replace('|', chr(166)).replace('`', chr(39))}`"
+
+
 def mishap_table(
     mishaps: Mishaps,
 ) -> str:  # Markdown
     """What was done beside what is seen, a row each."""
-    rows = [f"| {done} | `{first_line(call).replace('|', chr(166))}` |" for done, call in mishaps]
+    rows = [f"| {done} | {_shown(first_line(call))} |" for done, call in mishaps]
     return "\n".join(["| what was done | what is seen |", "|:--|:--|", *rows])
 
 
@@ -38,5 +45,5 @@ def answer_table(
     asked: list[tuple[str, Callable[[], object]]],  # what was asked, and the call that answers
 ) -> str:  # Markdown
     """What was asked beside the answer, a row each."""
-    rows = [f"| {question} | `{call()}` |" for question, call in asked]
+    rows = [f"| {question} | {_shown(call())} |" for question, call in asked]
     return "\n".join(["| what was asked | what comes |", "|:--|:--|", *rows])

@@ -9,6 +9,7 @@ __all__ = ['TASKS', 'GlueTask', 'glue_task', 'task_folders', 'read_glue', 'fetch
 import csv
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -122,10 +123,10 @@ def glue_task(
 def _label_number(task: GlueTask, raw: str, where: str) -> int | float:
     """A label as stored in a file, as a class number or a score."""
     if not task.labels:
-        try:
-            return float(raw)
-        except ValueError:
-            raise ValueError(f"{where}: expected a score between 0 and 5, got {raw!r}") from None
+        with suppress(ValueError):
+            if 0 <= (score := float(raw)) <= 5:
+                return score
+        raise ValueError(f"{where}: expected a score between 0 and 5, got {raw!r}")
     if raw in task.labels:
         return task.labels.index(raw)
     numbers = [str(k) for k in range(len(task.labels))]

@@ -23,7 +23,10 @@ from mfoml_course.activations import (
     named_layers,
     plain_model,
     predicted_classes,
+    ScoreRange,
+    score_threshold,
     split_batch,
+    token_mask,
 )
 from ..activations.layers import watch_layers
 from ..activations.logits import Which
@@ -122,6 +125,7 @@ def sweep(
     """Show every layer's rows in one pass over the loader, in evaluation mode and without gradients."""
     model = plain_model(model)
     modules, ran, labels, mask = named_layers(model), set(), None, None
+    scores = ScoreRange(score_threshold(model))
 
     def seen(name, output):
         if name in ran:
@@ -137,20 +141,26 @@ def sweep(
         for batch in loader:
             ran.clear()
             _, inputs, labels = split_batch(batch)
-            labels, mask = label_tensor(labels).to(device), inputs.get("attention_mask")
+            labels, mask = label_tensor(labels).to(device), token_mask(inputs)
             if not len(labels):
                 continue
             output, _ = call_model(model, batch, device)
             if idle := [name for name in names if name not in ran]:
                 raise ValueError(f"layers {idle} did not run in the model's forward pass")
             if done is not None:
-                done(_predictions(output, logits, n_classes), labels)
+                done(_predictions(output, logits, n_classes, scores), labels)
+    scores.tell()
 
 
-def _predictions(output: object, which: Which, n_classes: int | None) -> torch.Tensor:  # (B,)
+def _predictions(
+    output: object, which: Which, n_classes: int | None, scores: ScoreRange
+) -> torch.Tensor:  # (B,)
     """The classes that a model's output means; one number a sample is a score of two classes."""
     is_score = which is None and isinstance(output, torch.Tensor) and output.ndim == 1
-    return predicted_classes(output if is_score else logits_of(output, which), n_classes)
+    table = output if is_score else logits_of(output, which)
+    predictions = predicted_classes(table, n_classes, threshold=scores.threshold)
+    scores.add(table)
+    return predictions
 
 # %% ../../nbs/api/12_ncc.ipynb #16d60387
 def layer_moments(

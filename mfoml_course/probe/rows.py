@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..activations import as_array, label_tensor, plain_model, split_batch
+from ..activations import as_array, label_tensor, plain_model, split_batch, token_mask
 from ..besov.measuring import ESTIMATOR
 from ..records import claim, claim_folder, fingerprint, read_lines, read_settings
 
@@ -102,7 +102,7 @@ class DataPrint:
         args, kwargs, labels = split_batch(batch)
         labels = as_array(label_tensor(labels))
         inputs = [as_array(torch.as_tensor(part)) for part in (*args, *kwargs.values())]
-        mask = kwargs.get("attention_mask")
+        mask = token_mask(kwargs)
         shape = None if mask is None else tuple(mask.shape)
         for i, label in enumerate(labels):
             kept = slice(None) if mask is None else np.asarray(mask[i], dtype=bool)

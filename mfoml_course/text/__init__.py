@@ -55,15 +55,23 @@ class TextClassifier(nn.Module):
     ) -> Any:  # the model's kind of output, with logits (B, n_outputs)
         """The logits; ValueError for a model without a head."""
         output = self.model(**inputs, output_hidden_states=True)
-        for name in ("hidden_states", "logits"):
-            if getattr(output, name, None) is None:
-                raise ValueError(
-                    f"{type(self.model).__name__} returns no {name.replace('_', ' ')}: "
-                    "load it with AutoModelForSequenceClassification"
-                )
-        for layer, state in zip(self.hidden, output.hidden_states, strict=True):  # (B, T, d) each
+        for layer, state in zip(self.hidden, self._states(output)):  # (B, T, d) each
             layer(pool_tokens(state, inputs.get("attention_mask"), self.tokens))  # (B, d)
         return type(output)(logits=self.logits(output.logits))
+
+    def _states(self, output: Any) -> tuple[torch.Tensor, ...]:
+        """The hidden states in a model's output; ValueError where they are not one a block, of all tokens."""
+        kind = type(self.model).__name__
+        for name in ("hidden_states", "logits"):
+            if getattr(output, name, None) is None:
+                both = self.model.config.is_encoder_decoder
+                remedy = "choose an encoder" if both else "load it with AutoModelForSequenceClassification"
+                raise ValueError(f"{kind} returns no {name.replace('_', ' ')}: {remedy}")
+        n_blocks, lengths = len(self.hidden) - 1, [state.shape[1] for state in output.hidden_states]
+        if lengths != [lengths[0]] * (n_blocks + 1):
+            given = f"{n_blocks} blocks and {len(lengths)} hidden states of {lengths} tokens"
+            raise ValueError(f"{kind} has {given}: choose an encoder whose blocks keep every token")
+        return output.hidden_states
 
     def layer_names(self) -> list[str]:
         """The pooled hidden states from the embeddings on, then the logits."""

@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from ..activations import choose_layers
-from ..activations import feature_rows
 from ..activations import layer_outputs
-from ..activations import output_tensor
-from ..activations import predicted_classes
+from ..activations import layer_rows
+from ..activations import named_layers
+from ..activations import right_answers
+from ..activations import token_mask
 from ..records import append_line
 from ..records import needed
 from . import batch_loss
 from . import forward
 from .checkpoints import RECORDS_FILE
+from .steps import check_graph
 
 # %% ../../nbs/api/15_training/adapters.ipynb #7f4c8756
 class LoopSteps:
@@ -47,7 +49,8 @@ class LoopSteps:
         with layer_outputs(self.model, self.names, reads=self.reads) as outputs:
             logits, labels, features = forward(self.model, batch, outputs, self.names, self.device)
             value = batch_loss(self.loss, logits, labels, features)
-        hits = (predicted_classes(logits.detach()) == labels).float().mean()
+        right = right_answers(logits.detach(), labels, model=self.model, loss=self.loss)
+        hits = logits.new_tensor(torch.nan) if right is None else right.float().mean()
         measures = {f"{split}_loss": value.detach(), f"{split}_accuracy": hits}
         self.log_dict(measures, on_step=False, on_epoch=True, batch_size=len(labels))
         return value
@@ -91,15 +94,14 @@ class LossSteps:
     def compute_loss(self, model, inputs, return_outputs=False, **_):
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        mask = inputs.get("attention_mask")
-
-        def rows(output):  # (B, T, d) or (B, d) -> (B, d)
-            return feature_rows(output_tensor(output).clone(), mask=mask, tokens=self.tokens)
-
-        names = getattr(self.loss_on_layers, "layers", [])
+        names, plain = getattr(self.loss_on_layers, "layers", []), getattr(model, "module", model)
+        modules, reading = named_layers(plain), dict(mask=token_mask(inputs), tokens=self.tokens)
         reads = getattr(self.loss_on_layers, "reads", "output")
-        with layer_outputs(getattr(model, "module", model), names, rows, reads=reads) as features:
-            outputs = model(**inputs)
+        with layer_outputs(plain, names, reads=reads) as seen:
+            outputs, features = model(**inputs), {}
+            for name, h in seen.items():
+                check_graph(name, modules.get(name), h, outputs.logits)
+                features[name] = layer_rows(modules.get(name), h, **reading)  # (B, d)
             value = batch_loss(self.loss_on_layers, outputs.logits, labels, features)
         return (value, outputs) if return_outputs else value
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_DOUBLES', 'LARGEST', 'TreeNodes', 'node_parents', 'node_jumps', 'number_type', 'node_levels', 'sum_from_root',
-           'refuse_masked', 'check_features', 'check_single', 'apply', 'node_boxes', 'log_volume']
+           'check_names', 'refuse_masked', 'check_features', 'check_single', 'apply', 'node_boxes', 'log_volume']
 
 # %% ../../nbs/api/02_trees/nodes.ipynb #e29f5f4b
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def sum_from_root(
     return total
 
 # %% ../../nbs/api/02_trees/nodes.ipynb #d02e8d85
-def _check_names(
+def check_names(
     X,  # an array, or a frame
     names,  # (n_features,) the columns of the fit, or None
 ) -> None:
@@ -145,7 +145,7 @@ def check_features(
 ) -> np.ndarray:  # (n_samples, n_features) floats
     """X as an array of finite numbers, or an error that says what is wrong with it."""
     refuse_partitioned(X=X)
-    _check_names(X, names)
+    check_names(X, names)
     X = _as_numbers(X)
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValueError(f"expected X of shape (n_samples, {n_features}), got {X.shape}")

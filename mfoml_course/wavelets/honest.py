@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITTABLE', 'PURE', 'OWN', 'ROUNDED', 'MEANS', 'HonestTerms', 'hidden_leaves', 'claimed_energy', 'tree_honest',
            'join_honest', 'label_classes', 'unseen_rows', 'check_leaves', 'has_unseen', 'holds_means', 'row_leaves',
-           'honest_terms']
+           'check_own', 'honest_terms']
 
 # %% ../../nbs/api/03_wavelets/honest.ipynb #678d4393
 from dataclasses import dataclass
@@ -203,6 +203,20 @@ def row_leaves(
     return [apply(t, X) for t in nodes]
 
 
+def check_own(
+    forest,  # a fitted model whose leaves hold means, or other values of their own samples
+    nodes: list[TreeNodes],  # its trees
+    X: np.ndarray,  # (n_samples, n_features) its training samples
+    y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs) their labels
+    sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of its fit
+) -> None:
+    """ValueError where a tree was not grown on these rows and labels with these weights."""
+    Y, bags = label_array(forest, y, len(X)), tree_bags(forest, len(X), len(nodes))
+    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    for t, leaf, bag in zip(nodes, row_leaves(forest, nodes, X), bags):
+        check_leaves(t, leaf[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
+
+# %% ../../nbs/api/03_wavelets/honest.ipynb #e4d2e599
 def honest_terms(
     forest,  # a fitted forest that remembers its bags
     nodes: list[TreeNodes],  # its trees

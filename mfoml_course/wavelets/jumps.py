@@ -18,7 +18,7 @@ from ..partitions import is_partitioned
 from ..trees import forest_terms
 from ..trees.nodes import TreeNodes, check_features, log_volume, sum_from_root
 from .affine import AffineTerms, affine_wavelets, exceeds_rounding, join_trees
-from .honest import HonestTerms, has_unseen, honest_terms
+from .honest import HonestTerms, check_own, has_unseen, honest_terms
 from .paths import AffinePaths
 from .parts import box_of, terms_of_parts
 
@@ -92,7 +92,8 @@ def _log_measures(
     if X is None:
         raise ValueError("measure='volume' needs X, the training samples: their range is the box of the root")
     (n_features,) = {t.n_features for t in nodes}
-    X = check_features(X, n_features)
+    if not len(X := check_features(X, n_features)):
+        raise ValueError("measure='volume' needs the training samples, got X without a row")
     low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)  # of 32 bits, sides would be rounded
     return [log_volume(t, low, high) for t in nodes]
 
@@ -209,6 +210,8 @@ def forest_wavelets(
             wavelets, forest, nodes, X, y, measure=measure, sample_weight=sample_weight
         )
     if X is None or y is None or not has_unseen(forest, len(X), len(nodes), sample_weight):
+        if order == 2:
+            check_own(forest, nodes, X, y, sample_weight)
         return wavelets
     return replace(wavelets, honest=_honest_terms(wavelets, forest, nodes, X, y, sample_weight))
 
