@@ -19,9 +19,13 @@ FORKS = (
 )
 PYTEST = "called by pytest, or once for all cells: every run of the tests goes through it"
 WHOLE = "asked for the whole course, for minutes: a test in tests/ does it"
+CLUSTER = "starts a cluster of two processes, for minutes: the page's recorded command does it"
 SERVER = "asks a server: what it does without one is shown by the notebook that reads folders"
 ARGUED = {
     "api/00_datasets/glue.ipynb: fetch_glue": SERVER,
+    "api/01_partitions.ipynb: checked_parts": INSIDE,
+    "api/03_wavelets/parts.ipynb: sent": PARTS,
+    "api/03_wavelets/parts.ipynb: terms_of_parts": PARTS,
     "api/06_besov/growth.ipynb: joined_growth": INSIDE,
     "api/06_besov/profile.ipynb: profile_of": INSIDE,
     "api/07_growing/frontier.ipynb: cut_nodes": KERNEL,
@@ -34,19 +38,23 @@ ARGUED = {
     "api/07_machines/growth.ipynb: grow_level": PARTS,
     "api/07_machines/histograms.ipynb: nodes_of_rows": PARTS,
     "api/08_forest/fitting.ipynb: fit_forest": INSIDE,
-    "api/08_forest/partitioned.ipynb: curve_of_partitions": PARTS,
     "api/08_forest/partitioned.ipynb: fit_partitions": PARTS,
     "api/08_forest/partitioned.ipynb: interval_of_partitions": PARTS,
+    "api/12_ncc/processes.ipynb: of_all_processes": INSIDE,
     "api/15_training/adapters.ipynb: LoopSteps": INSIDE,
     "api/15_training/adapters.ipynb: LossSteps": INSIDE,
     "api/21_text/pretrained.ipynb: fitting_head": INSIDE,
     "api/25_experiments/glue_runs.ipynb: measure_layers": INSIDE,
+    "api/25_experiments/machines.ipynb: bench_machines": CLUSTER,
+    "api/25_experiments/machines.ipynb: row_on_cluster": CLUSTER,
+    "api/25_experiments/machines.ipynb: unit_costs": CLUSTER,
     "api/25_experiments/peers.ipynb: scikit_learn": INSIDE,
     "api/25_experiments/probe_answers.ipynb: unread_share": INSIDE,
     "api/25_experiments/probe_study.ipynb: Subject": INSIDE,
     "api/25_experiments/probe_study.ipynb: collapse_measures": INSIDE,
     "api/25_experiments/ranking.ipynb: hidden_layers": INSIDE,
     "api/25_experiments/run_contents.ipynb: study_file": INSIDE,
+    "api/40_course/benches.ipynb: show_machines": CLUSTER,
     "api/40_course/forkserver.ipynb: ForkedKernel": FORKS,
     "api/40_course/forkserver.ipynb: ForkedProvisioner": FORKS,
     "api/40_course/forkserver.ipynb: ask_for_kernel": FORKS,
