@@ -50,7 +50,7 @@ def measure_forest(
     if not is_regrown:
         return index
     return replace(
-        index, details={**index.details, "bags": "regrown on 80 % of the rows, since its bags leave out too few"}
+        index, details={**index.details, "bags": "regrown on 80 % of the rows: its bags leave out too few"}
     )
 
 # %% ../../nbs/api/06_besov/growth.ipynb #25cc7248
