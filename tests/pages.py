@@ -59,13 +59,16 @@ class Watched:
             lambda message: message.type == "error" and self.wrong.append(f"console: {message.text}"),
         )
         self.tab.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.tab.on(
-            "requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}")
-        )
+        self.tab.on("requestfailed", self.failed)
         self.tab.on(
             "request",
             lambda request: request.url.startswith(allowed) or self.wrong.append(f"outside: {request.url}"),
         )
+
+    def failed(self, request):
+        """A file that could not be loaded; one whose page was left before it came is none."""
+        if "ERR_ABORTED" not in (request.failure or ""):
+            self.wrong.append(f"failed: {request.url} {request.failure}")
 
     def problems(self, page, state):
         """What is wrong with a page from the disk, at a width and in a theme, in words."""

@@ -16,6 +16,7 @@ def test_a_kept_case(row):
     try_case(row["law"], row["case"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_a_few_new_cases(name):
     """Three cases of each law, the same in every run; tests/laws.py tries thousands."""
