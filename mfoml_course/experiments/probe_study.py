@@ -67,8 +67,8 @@ SUBJECTS = {
 SIZES = {
     "smoke": dict(seeds=2, n_train=600, n_few=300, n_digits=400, n_fresh=900, epochs=2, epochs_few=5)
     | dict(epochs_digits=1, n_trees=2),
-    "laptop": dict(seeds=5, n_train=5000, n_few=2500, n_digits=4000, n_fresh=20_000, epochs=8)
-    | dict(epochs_few=50, epochs_digits=6, n_trees=2),
+    "laptop": dict(seeds=5, n_train=20_000, n_few=2500, n_digits=4000, n_fresh=32_000, epochs=17)
+    | dict(epochs_few=50, epochs_digits=6, n_trees=3),
     "hours": dict(seeds=5, n_train=40_000, n_few=4000, n_digits=4000, n_fresh=100_000, epochs=30)
     | dict(epochs_few=120, epochs_digits=30, n_trees=5),
 }
