@@ -70,10 +70,10 @@ FACTORS = {  # a setting and its two values
 FEW = {"depth": (2, 3), "n_train": (300, 600), "flipped": (0.0, 0.2)}
 SIZES = {
     "smoke": dict(factors=FEW, seeds=2, copies=1, goal=1.0, epochs=12, n_fresh=1500, n_trees=2),
-    "laptop": dict(factors=FACTORS, seeds=5, copies=1, goal=0.4, epochs=30, n_fresh=4000, n_trees=2),
+    "laptop": dict(factors=FACTORS, seeds=5, copies=1, goal=0.4, epochs=60, n_fresh=16_000, n_trees=3),
     "hours": dict(factors=FACTORS, seeds=5, copies=5, goal=0.4, epochs=60, n_fresh=25_000, n_trees=3),
 }
-NETWORKS = {"smoke": 8, "laptop": 56, "hours": 640}  # of the cube that are trained
+NETWORKS = {"smoke": 8, "laptop": 128, "hours": 640}  # of the cube that are trained
 USUAL = {"width": 8, "depth": 2, "lr": 0.01, "weight_decay": 0.0, "batch_size": 32, "n_train": 1000}
 
 
