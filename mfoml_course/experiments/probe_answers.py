@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEWEST', 'Question', 'BEFORE', 'EARLY', 'AFTER', 'DEPTH', 'NO_NUMBER', 'FLIPPED', 'SHUFFLED', 'CONTROL', 'WRONG',
-           'LABELS', 'OWN_FLIPPED', 'OWN_SHUFFLED', 'BY_HEART', 'DIGITS', 'OF_MLP', 'ASKED', 'Look', 'along_depth',
-           'with_linear_probe', 'unread_share', 'probe_answers']
+           'OWN', 'LABELS', 'OWN_FLIPPED', 'OWN_SHUFFLED', 'BY_HEART', 'DIGITS', 'OF_MLP', 'ASKED', 'Look',
+           'along_depth', 'with_linear_probe', 'unread_share', 'probe_answers']
 
 # %% ../../nbs/api/25_experiments/probe_answers.ipynb #a57d07df
 from collections.abc import Callable
@@ -155,17 +155,34 @@ WRONG: tuple[Question, ...] = (
     ),
     ("lower end of alpha, last hidden layer, true minus shuffled labels", _gap("low", -2, AFTER, SHUFFLED)),
     ("R^2 of the last hidden layer, true minus shuffled labels", _gap("r2", -2, AFTER, SHUFFLED)),
+    ("alpha of the last hidden layer, true minus shuffled labels", _gap("alpha", -2, AFTER, SHUFFLED)),
+    (
+        "alpha of the last hidden layer, 20 % flipped minus shuffled labels",
+        _gap("alpha", -2, FLIPPED, SHUFFLED),
+    ),
+    ("R^2 of the last hidden layer, 20 % flipped minus shuffled labels", _gap("r2", -2, FLIPPED, SHUFFLED)),
     (
         "share of layers without a number, trained on shuffled labels",
         lambda k: unread_share(k, *NO_NUMBER, **SHUFFLED),
     ),
 )
+
+# %% ../../nbs/api/25_experiments/probe_answers.ipynb #b0180007
+OWN = dict(split="train")
 LABELS: tuple[Question, ...] = (
+    ("alpha of the last hidden layer, training samples minus fresh ones", _gap("alpha", -2, OWN, AFTER)),
+    ("alpha of the logits, training samples minus fresh ones", _gap("alpha", -1, OWN, AFTER)),
+    ("R^2 of the logits, training samples minus fresh ones", _gap("r2", -1, OWN, AFTER)),
     ("share of layers with no signal, true labels", lambda k: unread_share(k, "no signal")),
     ("jump of alpha at the logits as they are", _jump("raw")),
     ("jump of alpha at the logits, rotated", _jump("rotated")),
     ("rank correlation of alpha and linear probe over layers, trained", with_linear_probe),
     ("rank correlation of alpha and linear probe, untrained", lambda k: with_linear_probe(k, **BEFORE)),
+    ("rank correlation of the linear probe with depth, trained", lambda k: along_depth(k, "linear_probe")),
+    (
+        "rank correlation of the linear probe with depth, untrained",
+        lambda k: along_depth(k, "linear_probe", **BEFORE),
+    ),
 )
 
 # %% ../../nbs/api/25_experiments/probe_answers.ipynb #9e667169
@@ -193,7 +210,7 @@ DIGITS: tuple[Question, ...] = (
     ("alpha of the logits, training samples", lambda k: k.number("alpha", "logits", split="train")),
     ("test accuracy", lambda k: k.number("test_accuracy", "logits", split="train")),
 )
-OF_MLP = (*DEPTH[:6], LABELS[-2], LABELS[-1])  # it was not looked at early, nor turned
+OF_MLP = (*DEPTH[:6], *LABELS[-4:])  # it was not looked at early, nor turned
 ASKED = {
     "conv": DEPTH + WRONG + LABELS,
     "mlp": OF_MLP,
