@@ -28,8 +28,8 @@ PEERS = ("lightgbm", "xgboost")  # and of these that are installed
 def command_bench() -> None:
     """Measure the library: its speed, and its estimates against the truth.
 
-    Forests grow on the processor, where records can be compared; only the networks of `bench encoders`
-    can compute elsewhere, with --device.
+    Forests grow on the processor, where records can be compared. Networks do too, but for those of
+    `bench encoders`, which has --device, and of `bench cola`, which takes a GPU where there is one.
     """
 
 

@@ -15,6 +15,7 @@ from .glue_runs import GlueRun
 from .glue_runs import GlueSettings
 from .glue_runs import glue_settings
 from .glue_runs import run_glue
+from .settings import chosen_device
 from .settings import chosen_from
 from .studies import BUDGETS
 from .studies import Study
@@ -26,7 +27,7 @@ N_SEEDS = 3
 N_COMPONENTS = 10
 
 _LAPTOP = dict(epochs=1, n_train=400, n_dev=200, n_probe=200, n_frozen=4, max_length=16)
-_HOURS = dict(epochs=2, n_train=4000, n_dev=None, n_probe=1000, n_frozen=3, max_length=32)
+_HOURS = dict(epochs=3, n_train=None, n_dev=None, n_probe=3000, n_frozen=0, max_length=32)
 CHANGES: dict[str, dict[str, Any]] = {  # budget: what its settings are
     "smoke": dict(task="reviews", epochs=1, n_train=64, n_dev=64, n_probe=64, n_frozen=5, max_length=24),
     "laptop": _LAPTOP,
@@ -55,6 +56,7 @@ KEPT = ("epoch", "mismatch_train", "alpha", "low", "high", "verdict", "n_samples
 
 def _run_rows(
     run: GlueRun,
+    device: str,  # that it ran on, which stands with the scores
 ) -> list[dict]:  # epoch, state and its measures, or the score
     """The states before and after, then the scores epoch by epoch."""
     first, asked = run.settings.first_layer, run.settings.svsl_weight > 0
@@ -69,7 +71,8 @@ def _run_rows(
     scores = [name for name in run.records if name.startswith("dev_")]
     for record in run.records.to_dict("records"):
         told = {name.removeprefix("dev_"): record[name] for name in scores}
-        rows.append({"epoch": record["epoch"], "state": NETWORK, "train_loss": record["train_loss"], **told})
+        whole = dict(epoch=record["epoch"], state=NETWORK, train_loss=record["train_loss"], device=device)
+        rows.append(whole | told)
     return rows
 
 
@@ -78,7 +81,9 @@ def _cola_rows(
     budget: str,
 ) -> list[dict]:  # as `_run_rows`
     """Fine-tune a model and ask its states."""
-    return _run_rows(run_glue(cola_settings(budget, cell["weight"], cell["seed"]), progress=False))
+    device = chosen_device()
+    settings = cola_settings(budget, cell["weight"], cell["seed"])
+    return _run_rows(run_glue(settings, device=device, progress=False), device)
 
 # %% ../../nbs/api/25_experiments/cola.ipynb #95cf69af
 def _at_end(rows: pd.DataFrame, state: str, column: str) -> pd.DataFrame:

@@ -217,8 +217,9 @@ def benchmark_step_cost(
     if model is None:
         model = small_image_resnet("resnet18", n_classes, input_channel_number=1, width=16)
     generator = torch.Generator().manual_seed(random_state)
-    x = torch.randn(batch, generator=generator)
-    y = torch.randint(n_classes, batch[:1], generator=generator)
+    device = next(model.parameters()).device
+    x = torch.randn(batch, generator=generator).to(device)
+    y = torch.randint(n_classes, batch[:1], generator=generator).to(device)
     kinds = {"plain": SVSLoss(0), "svsl": SVSLoss(1e-5, layers, gamma=1)}
     steps = {name: _stepper(model, loss, x, y) for name, loss in kinds.items()}
     seconds = {name: [] for name in steps}
@@ -259,12 +260,14 @@ def training_step(
 ):  # scalar, detached
     """The loss before one step of gradient descent, the layers' outputs from the same forward."""
     from mfoml_course.activations import layer_outputs
+    from mfoml_course.experiments.run_costs import wait_for
 
     optimizer.zero_grad()
     with layer_outputs(model, loss.layers if loss.svsl_weight else []) as features:
         value = loss(model(x), y, features)
     value.backward()
     optimizer.step()
+    wait_for(x)
     return value.detach()
 
 # %% ../../nbs/api/25_experiments/timing.ipynb #4c933875
