@@ -240,9 +240,13 @@ def show_answers(
     if len(record["cells"]) < count:
         click.echo(f"{len(record['cells'])} of {count} cells are done; the same command goes on")
     for row in record["answers"]:
-        click.echo(
-            f"{row['question']}: {row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}], n = {row['n']}"
-        )
+        estimate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
+        click.echo(f"{row['question']}: {estimate} [{low}, {high}], n = {row['n']}")
+
+
+def _number(value: float | None) -> str:
+    """Three digits; "none" where a question has none for its answer."""
+    return "none" if value is None else f"{value:.3g}"
 
 # %% ../../nbs/api/40_course/benches.ipynb #a18b0005
 STUDY_BUDGETS = ("smoke", "laptop", "hours", "gpu")  # as the studies have them

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'LECTURE_GAMMA', 'TRIED', 'N_SEEDS', 'FALL', 'dose_tasks', 'dose_cells', 'end_table', 'paired',
-           'lecture_numbers', 'first_dose', 'chosen_weights', 'svsl_study']
+           'lecture_numbers', 'first_dose', 'dose_answer', 'chosen_weights', 'svsl_study']
 
 # %% ../../nbs/api/25_experiments/dose_study.ipynb #3d93865b
 from collections.abc import Sequence
@@ -136,13 +136,29 @@ FALL = 0.2  # of the mismatch at weight 0, from which on it has fallen
 def first_dose(
     table: np.ndarray,  # (n_seeds, 1 + n_weights) mismatch at weight 0 and the others, rising
     weights: Sequence[float],  # (n_weights,) the others
-) -> float:
-    """The smallest weight at which the mean mismatch has fallen by a fifth; inf where none is."""
-    mean = np.asarray(table).mean(axis=0)
-    fallen = [
-        weight for weight, value in zip(weights, mean[1:], strict=True) if value <= (1 - FALL) * mean[0]
-    ]
-    return min(fallen, default=np.inf)
+) -> float | None:
+    """The smallest weight at which the mean mismatch has fallen by a fifth; None where none is."""
+    return [*weights, None][_place_of_first(np.asarray(table))]
+
+
+def _place_of_first(table: np.ndarray) -> int:
+    """Which of the weights is the first; their number where none is."""
+    mean = table.mean(axis=0)
+    fallen = np.flatnonzero(mean[1:] <= (1 - FALL) * mean[0])
+    return int(fallen[0]) if len(fallen) else table.shape[1] - 1
+
+
+def dose_answer(
+    question: str,
+    table: np.ndarray,  # (n_seeds, 1 + n_weights) as for `first_dose`
+    weights: Sequence[float],  # (n_weights,)
+) -> dict:  # question, estimate, low, high (weights, or None: none of them), n
+    """`first_dose` with its interval over seeds, of places in the row of weights; none is the last place."""
+    places, named = answer(question, table, _place_of_first), [*weights, None]
+    if np.isnan(places["low"]):  # of a single seed
+        return places | {"estimate": first_dose(table, weights)}
+    ends = {"estimate": places["estimate"], "low": np.floor(places["low"]), "high": np.ceil(places["high"])}
+    return places | {name: named[int(place)] for name, place in ends.items()}
 
 
 def chosen_weights(
@@ -189,7 +205,7 @@ def _task_answers(rows: pd.DataFrame, task: str) -> list[dict]:
     for layer in lowest["layer"].unique():
         table = end_table(rows, "mismatch_test", layer)[[0.0, *weights]].to_numpy()
         question = f"{task}: smallest weight with a fifth less mismatch on test at {layer}"
-        answers.append(answer(question, table, partial(first_dose, weights=weights)))
+        answers.append(dose_answer(question, table, weights))
     question = f"{task}: test accuracy in per cent of the weight chosen on validation, minus weight 0"
     answers.append(answer(question, chosen_weights(rows)["gain"].to_numpy()))
     for weight in weights:
