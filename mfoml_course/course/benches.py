@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'TIMED', 'PEERS', 'STUDIES', 'STUDY_BUDGETS', 'command_bench', 'command_core', 'command_scale',
-           'show_machines', 'command_machines', 'command_calibration', 'command_smoothness', 'command_encoders',
-           'show_work', 'show_answers']
+           'show_machines', 'command_machines', 'command_calibration', 'command_smoothness', 'show_work',
+           'show_answers', 'command_encoders']
 
 # %% ../../nbs/api/40_course/benches.ipynb #c8cff243
 from importlib.util import find_spec
@@ -179,30 +179,6 @@ def command_smoothness(quick: bool, seeds: int, minutes: float | None, out: Path
     click.echo()
     show_table(pd.DataFrame(record["table"]))
 
-# %% ../../nbs/api/40_course/benches.ipynb #90c82c9a
-def _show_encoder(
-    rows: list[dict[str, Any]],  # of one encoder, one a layer
-) -> None:
-    """Print a judged encoder on one line."""
-    numbers = ["-" if row["alpha"] is None else f"{row['alpha']:.3f}" for row in rows]
-    alphas = "  ".join(f"{row['layer']} {number}" for row, number in zip(rows, numbers, strict=True))
-    said = f"linear {rows[0]['linear_probe']:.3f}  alpha* {alphas}"
-    click.echo(f"seed {rows[0]['seed']}  {rows[0]['encoder']:<12}  {said}")
-
-
-@command_bench.command("encoders", epilog="Example: mfoml bench encoders --out encoders.json")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds.")
-@device_option("cpu")
-@click.option("--out", type=RECORD, help="JSON file to write, and to go on from.")
-def command_encoders(seeds: int, device: str | None, out: Path | None) -> None:
-    """Train an encoder of digits in four ways and judge its features."""
-    from mfoml_course.experiments.encoders import compare_encoders, shuffled_digits
-
-    with told():
-        device = said_device(device or "cpu")
-        options = {"seeds": tuple(range(seeds)), "device": device, "path": out, "report": _show_encoder}
-        compare_encoders(*shuffled_digits(), **options)
-
 # %% ../../nbs/api/40_course/benches.ipynb #a18b0002
 STUDIES = {  # command: the module and the function that make its study, and what it asks
     "probe": (
@@ -289,3 +265,22 @@ def _study_command(name: str, module: str, function: str, asks: str) -> click.Co
 
 for _name, _made in STUDIES.items():
     command_bench.add_command(_study_command(_name, *_made))
+
+# %% ../../nbs/api/40_course/benches.ipynb #90c82c9a
+@command_bench.command("encoders", epilog="Example: mfoml bench encoders --minutes 40")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds.")
+@click.option("--minutes", default=None, type=click.FloatRange(0), help="End after so many; go on later.")
+@device_option("cpu")
+@click.option("--out", type=RECORD, help="JSON file.  [default: encoders.json, as above]")
+def command_encoders(seeds: int, minutes: float | None, device: str | None, out: Path | None) -> None:
+    """Train an encoder of digits in four ways and judge its features."""
+    from mfoml_course.experiments.encoders import ENCODERS, compare_encoders, shuffled_digits
+    from mfoml_course.experiments.studies import record_file
+
+    with told():
+        device = said_device(device or "cpu")
+        out = record_file("encoders") if out is None else out
+        limit = float("inf") if minutes is None else minutes
+        options = {"seeds": seeds, "device": device, "path": out, "minutes": limit, "report": show_work}
+        record = compare_encoders(*shuffled_digits(), **options)
+        show_answers(record, seeds * len(ENCODERS))
