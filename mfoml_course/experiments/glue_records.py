@@ -96,6 +96,8 @@ def glue_record(
 ) -> dict:  # plain numbers, strings and lists, ready for JSON
     """Scores, layers and a summary over seeds of several run folders."""
     kept = [read_settings(folder) for folder in folders]
+    for settings in kept:
+        settings.pop("versions", None)  # the record has its own
     settings = _shared(kept)
     metric = glue_task(settings["task"]).metrics[0]
     scores, layers = [], []

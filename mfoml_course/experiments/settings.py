@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Amount', 'Rate', 'Weight', 'Seed', 'Names', 'Epochs', 'Shares', 'BUDGET_NAMES', 'FEW_PICTURES', 'SOME_PICTURES',
            'DIGITS', 'N_DIGITS_TRAIN', 'NARROW', 'SMALL_VIT', 'SHRUNK', 'BUDGETS', 'INSTEAD', 'LARGEST_SEED',
-           'RELEASED', 'PRESETS', 'Settings', 'in_budget', 'chosen_from', 'without_none', 'chosen_device',
-           'chosen_seeds', 'run_folder', 'Preset', 'preset']
+           'RUN_PACKAGES', 'RELEASED', 'PRESETS', 'Settings', 'in_budget', 'chosen_from', 'without_none',
+           'chosen_device', 'chosen_seeds', 'run_folder', 'Preset', 'preset']
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #45e5cf71
 import re
@@ -26,6 +26,7 @@ from pydantic import Field
 from pydantic import ValidationError
 
 from ..records import claim
+from ..records import package_versions
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #a4f68813
 Amount = Annotated[int, Field(ge=1)]  # of epochs, samples, units
@@ -192,6 +193,9 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #2a29c6ec
+RUN_PACKAGES = ("torch", "numpy")  # whose versions a run folder keeps
+
+
 @contextmanager
 def run_folder(
     out: str | Path | None,  # made if absent; None: the run has no folder
@@ -199,7 +203,7 @@ def run_folder(
     *,
     name: str = "settings.json",
     free: tuple[str, ...] = (),  # settings that may differ from those that are kept
-    about: dict | None = None,  # kept beside the settings, never compared
+    about: dict | None = None,  # kept beside the settings, never compared; None: the packages' versions
 ) -> Iterator[Path | None]:  # the folder
     """The claimed folder of a run, given back if the run fails before its first line.
 
@@ -208,6 +212,7 @@ def run_folder(
     if out is None:
         yield None
         return
+    about = {"versions": package_versions(RUN_PACKAGES)} if about is None else about
     kept = {"name": name, "free": free, "about": about}
     with claim(out, settings.plain(), first="**/*.jsonl", **kept) as folder:
         yield folder

@@ -216,6 +216,7 @@ def plot_growth(
     marks = verdict_marks(table["alpha"], table.get("high"), table.get("verdict"))
     figure, words, n_samples = go.Figure(), [], table["n_samples"].astype(float)
     for i, (name, rows) in enumerate(rows_of_runs(table, group).items()):
+        name = layer_label(name) if group == "layer" else name
         if not np.isin(marks[rows], [MEASURED, STARVED]).any():
             words.append(f"{name} has no number.")
             continue

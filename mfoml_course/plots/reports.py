@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..experiments.run_contents import RunContents, doubts, read_contents, run_place, study_file
-from .evidence import is_by_norm, layer_rows_in_words, of_seeds
+from .evidence import is_by_norm, layer_rows_in_words, layer_words, of_seeds
 from .evidence import report_figures as report_figures
 from .evidence import verdict_words as verdict_words
 from .layers import plot_networks
@@ -112,6 +112,7 @@ def _tables(contents: RunContents) -> list[tuple[str, dict]]:
     if len(contents.collapse):
         last = contents.collapse[contents.collapse["epoch"] == contents.collapse["epoch"].max()]
         wide = last.pivot_table(index="layer", columns="measure", values="value", sort=False).reset_index()
+        wide["layer"] = wide["layer"].map(layer_words)
         heading = f"Neural collapse at epoch {last['epoch'].iloc[0]}{of_seeds(contents.records, 'mean')}"
         tables.append((heading, wide))
     if len(contents.records):
@@ -202,7 +203,8 @@ def _joint(runs: Sequence[RunContents]) -> Iterator[go.Figure]:
     shared = {look: networks for look, networks in looks.items() if len(networks) > 1}
     for look, networks in shared.items():
         tables = {named: rows for parts in networks.values() for named, rows in parts.items()}
-        yield plot_networks(tables, title=f"α* per layer, last epoch of each run ({look})")
+        by = f" ({look})" if len(shared) > 1 else ""
+        yield plot_networks(tables, title=f"α* per layer, last epoch of each run{by}")
     if not shared and len({name for networks in looks.values() for name in networks}) > 1:
         yield plot_networks(of_all, title="α* per layer, last epoch of each run, by different looks")
 

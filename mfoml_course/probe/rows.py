@@ -21,7 +21,7 @@ from torch import nn
 
 from ..activations import as_array, label_tensor, plain_model, split_batch, token_mask
 from ..besov.measuring import ESTIMATOR
-from ..records import claim, claim_folder, fingerprint, read_lines, read_settings
+from ..records import claim, claim_folder, fingerprint, package_versions, read_lines, read_settings
 
 # %% ../../nbs/api/20_probe/rows.ipynb #4bc1aba9
 def weights_hash(
@@ -74,7 +74,8 @@ def claimed_rows(
     _refuse_older(Path(out))
     network = {"weights": weights_hash(model), "network": fingerprint(_drawn(model))}
     kept = {**settings, **network, "table": TABLE, "estimator": ESTIMATOR}
-    with claim(out, kept, name=SETTINGS_FILE, first=ROWS_FILE) as folder:
+    about = {"versions": package_versions(("torch", "numpy", "scikit-learn"))}
+    with claim(out, kept, name=SETTINGS_FILE, first=ROWS_FILE, about=about) as folder:
         yield {(row.get("split", ""), row["layer"]): row for row in read_rows(folder)}
 
 # %% ../../nbs/api/20_probe/rows.ipynb #d2e780b5
