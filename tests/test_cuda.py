@@ -92,11 +92,20 @@ def test_training_learns_in_every_precision(precision):
 
 
 def test_a_run_goes_on_bit_for_bit_on_its_device(tmp_path):
-    whole, records = trained("cuda", tmp_path / "whole")
-    trained("cuda", tmp_path / "halves", epochs=2)
-    again, resumed = trained("cuda", tmp_path / "halves")
+    plain = {"loss": nn.CrossEntropyLoss()}
+    whole, records = trained("cuda", tmp_path / "whole", **plain)
+    trained("cuda", tmp_path / "halves", epochs=2, **plain)
+    again, resumed = trained("cuda", tmp_path / "halves", **plain)
     assert torch.equal(weights(whole), weights(again))
     assert records.drop(columns="seconds").equals(resumed.drop(columns="seconds"))
+
+
+def test_a_run_with_svsl_goes_on_up_to_rounding(tmp_path):
+    """Class means add rows in whatever order the GPU's threads come, so bits are not promised there."""
+    whole, _ = trained("cuda", tmp_path / "whole")
+    trained("cuda", tmp_path / "halves", epochs=2)
+    again, _ = trained("cuda", tmp_path / "halves")
+    torch.testing.assert_close(weights(whole), weights(again), rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_of_the_gpu_is_read_and_goes_on_without_one(tmp_path):
@@ -113,15 +122,15 @@ def test_activations_leave_the_gpu_and_the_probe_says_the_same():
     loader = DataLoader(TensorDataset(X, y), 500)
     before = torch.cuda.memory_allocated()
     found = collect_activations(model, loader, ["input", "2", "4"])
-    assert torch.cuda.memory_allocated() == before
-    there = SparsityProbe(["2", "4"], n_trees=2).fit(model, loader).smoothness_.smoothness_
+    assert torch.cuda.memory_allocated() <= before
+    there = SparsityProbe(["2", "4"], n_trees=2).fit(model, loader).smoothness_
     model.cpu()
     here = SparsityProbe(["2", "4"], n_trees=2).fit(model, loader).smoothness_
     for name, features in collect_activations(model, loader, ["input", "2", "4"]).features.items():
         np.testing.assert_allclose(found.features[name], features, atol=1e-4)
     for on, off in zip(there.to_dict("records"), here.to_dict("records")):
         assert on["verdict"] == off["verdict"] and on["layer"] == off["layer"]
-        assert off["low"] <= on["alpha"] <= off["high"]
+        assert on["verdict"] != "measured" or off["low"] <= on["alpha"] <= off["high"]
 
 
 def test_commands_compute_there(tmp_path):
@@ -129,7 +138,7 @@ def test_commands_compute_there(tmp_path):
     asked = [
         ["train", "mnist1d-conv", "--budget", "smoke", "--epochs", "3", "--save-epochs", "--out", run],
         ["probe", run, "--samples", "500"],
-        ["collapse", "mnist1d-collapse", "--budget", "smoke", "--epochs", "2", "--out", run + "-collapse"],
+        ["collapse", "mnist1d-collapse", "--budget", "smoke", "--out", run + "-collapse"],
     ]
     for command in asked:
         result = CliRunner().invoke(main, [*command, "--device", "cuda"], catch_exceptions=False)
