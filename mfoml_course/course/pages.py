@@ -7,6 +7,7 @@ __all__ = ['PLOTLY', 'figure_alt', 'figure_html', 'exported_source', 'visible_ce
            'notebook_heading', 'figures_without_alt']
 
 # %% ../../nbs/api/40_course/pages.ipynb #cd84f281
+import ast
 import html
 import json
 import os
@@ -89,8 +90,21 @@ def _documented(cells: list, entries: dict[str, str]) -> list:
     return arranged + exported
 
 
+def _prepares(
+    source: str,  # a cell's code
+) -> bool:  # False where it has a notebook's magics, too
+    """Whether a cell imports, and does little else: most of its lines are imports."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return False
+    imports = [one for one in statements if isinstance(one, ast.Import | ast.ImportFrom)]
+    lines = sum(one.end_lineno - one.lineno + 1 for one in imports)
+    return lines > len([line for line in source.splitlines() if line.strip()]) / 2
+
+
 def _fold(cell: Any) -> None:
-    """Fold exported source away where an entry documents it or it only imports; obey `echo` and `output`."""
+    """Fold away imports, and exported source that an entry documents; obey `echo` and `output`."""
     directives, tags = getattr(cell, "directives_", {}), list(cell.metadata.get("tags", []))
     exported = any(key.startswith("export") for key in directives)
     if exported and (
@@ -101,8 +115,12 @@ def _fold(cell: Any) -> None:
         tags.append("remove-input")
     if str(directives.get("output", "")).strip() == "false":
         tags.append("remove-output")
+    what = "source"
+    if not exported and _prepares(cell.source):
+        tags.append("hide-cell" if cell.get("outputs") else "hide-input")
+        what = "imports"
     cell.metadata["tags"] = tags
-    cell.metadata["mystnb"] = {"code_prompt_show": "Show the source", "code_prompt_hide": "Hide the source"}
+    cell.metadata["mystnb"] = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
 
 # %% ../../nbs/api/40_course/pages.ipynb #2a0dab34
 def _show_outputs(outputs: list) -> list:
