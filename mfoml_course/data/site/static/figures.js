@@ -34,22 +34,22 @@
 
   // Names on a horizontal axis stand upright, in lines that fit between their neighbours; where none fits they stand on end.
   const LETTER = 0.56;  // of the letters' height, the mean width of a letter
-  const axisNames = (figure, layout) => {  // axis: [places, names]
+  const axisNames = (figure, layout, side) => {  // axis: [places, names]
     const names = {};
     for (const trace of figure.data || []) {
-      const axis = `xaxis${(trace.xaxis || "x").slice(1)}`, x = trace.x;
-      if (trace.orientation === "h" || !Array.isArray(x) || !x.some((one) => typeof one === "string" && isNaN(one) && isNaN(Date.parse(one)))) continue;
-      const all = [...new Set([...(names[axis]?.[0] || []), ...x])];
+      const axis = `${side}axis${(trace[`${side}axis`] || side).slice(1)}`, at = trace[side];
+      if ((side === "x" && trace.orientation === "h") || !Array.isArray(at) || !at.some((one) => typeof one === "string" && isNaN(one) && isNaN(Date.parse(one)))) continue;
+      const all = [...new Set([...(names[axis]?.[0] || []), ...at])];
       names[axis] = [all, all];
     }
     for (const [axis, own] of Object.entries(layout))
-      if (/^xaxis\d*$/.test(axis) && own.ticktext?.some((one) => isNaN(one))) names[axis] = [own.tickvals, own.ticktext];
+      if (axis.startsWith(`${side}axis`) && own.ticktext?.some((one) => isNaN(one))) names[axis] = [own.tickvals, own.ticktext];
     return names;
   };
 
   const namedAxes = (figure, layout, width) => {
     const size = layout.font?.size ?? layout.template?.layout?.font?.size ?? 12;
-    for (const [axis, [places, names]] of Object.entries(axisNames(figure, layout))) {
+    for (const [axis, [places, names]] of Object.entries(axisNames(figure, layout, "x"))) {
       const own = layout[axis] || {};
       if (own.tickangle !== undefined) continue;
       const [from, to] = own.domain || [0, 1], room = (to - from) * (width - 80) / names.length;
@@ -57,6 +57,22 @@
       const fits = lines.flat().every((line) => line.length * size * LETTER <= room);
       const upright = { tickangle: 0, tickmode: "array", tickvals: places, ticktext: lines.map((parts) => parts.join("<br>")) };
       layout[axis] = { ...own, ...(fits ? upright : { tickangle: -90 }), automargin: true };
+    }
+  };
+
+  // On a phone long names at the left would leave no room for the plot: they go on below where their rows are high enough.
+  const namesAtTheLeft = (figure, layout, width) => {
+    const size = layout.font?.size ?? layout.template?.layout?.font?.size ?? 12;
+    for (const [axis, [places, names]] of Object.entries(axisNames(figure, layout, "y"))) {
+      const own = layout[axis] || {}, [from, to] = own.domain || [0, 1], row = (to - from) * (layout.height - 110) / names.length;
+      for (const share of [0.35, 0.42, 0.5]) {  // of the width
+        const most = Math.floor(share * width / (size * LETTER));
+        if (names.every((name) => String(name).length <= most)) break;
+        const lines = names.map((name) => wrap(String(name), most));
+        if (lines.some((parts) => parts.length * size * 1.3 > row)) continue;
+        layout[axis] = { ...own, tickmode: "array", tickvals: places, ticktext: lines.map((parts) => parts.join("<br>")), automargin: true };
+        break;
+      }
     }
   };
 
@@ -74,6 +90,7 @@
     layout.template = merge(layout.template, { layout: themed(element) });
     namedAxes(figure, layout, element.clientWidth);
     if (element.clientWidth < NARROW) {
+      namesAtTheLeft(figure, layout, element.clientWidth);
       const wide = layout.margin || layout.template.layout.margin || {};
       layout.margin = { ...wide, l: Math.min(wide.l ?? 48, 48), r: Math.min(wide.r ?? 12, 12) };
       if (layout.title?.text) {  // a title longer than the figure goes on below
