@@ -10,6 +10,10 @@ import gzip
 import hashlib
 import os
 import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +120,36 @@ _IMAGE_SETS = {
     "stl10": ("STL10", "2.6 GB"),
 }
 _OFFLINE = "Without a network, load_mnist_5k() and load_mnist1d() need no files."
+_STALLED = 30  # seconds in which a server must send something
+_ONE = threading.Lock()  # the limit is the whole process's: a download at a time
+
+
+@contextmanager
+def _alone(dataset: Any, root: Path) -> Iterator[None]:
+    """One download of a set into a folder at a time, by a server that sends; others wait."""
+    from filelock import FileLock
+
+    root.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        held.enter_context(_ONE)
+        with suppress(OSError, NotImplementedError):  # a folder that may only be read, or knows no locks
+            held.enter_context(FileLock(root / f".{dataset.__name__}.lock"))
+        before = socket.getdefaulttimeout()  # torchvision asks without a limit of its own
+        socket.setdefaulttimeout(_STALLED)
+        try:
+            yield
+        finally:
+            socket.setdefaulttimeout(before)
 
 
 def _download(dataset: Any, size: str, root: str | Path) -> None:
     """Fetch what is missing; ConnectionError where that fails."""
     try:
-        dataset(root, download=True)
+        with _alone(dataset, Path(root)):
+            dataset(root, download=True)
     except (OSError, RuntimeError) as error:
-        what = f"{dataset.__name__} ({size})"
-        raise ConnectionError(f"could not download {what}: {error}. {_OFFLINE}") from error
+        what, why = f"{dataset.__name__} ({size})", " ".join(str(error).split()).rstrip(".")
+        raise ConnectionError(f"could not download {what}: {why}. {_OFFLINE}") from error
 
 
 def _image_arrays(
