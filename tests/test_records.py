@@ -10,7 +10,7 @@ from mfoml_course.besov.measuring import ESTIMATOR
 RECORDS = Path(__file__).resolve().parent.parent / "nbs" / "workshop" / "records"
 
 # records whose runs take hours; each is struck from this list when it has been made again
-OLDER = {"glue_cola.json", "probe_mnist1d.json"}
+OLDER = {"glue_cola.json"}
 
 
 def quotes_an_index(value) -> bool:
