@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..besov import SmoothnessIndex, smoothness_index, smoothness_interval
+from ..besov.samples import check_enough
 from .binned import tree_leaves
 from .partitioned import by_partition, interval_of_partitions
 from .terms import staged_sums
@@ -87,6 +88,8 @@ class FittedForest(Located):
     ) -> SmoothnessIndex:
         """The critical Besov index alpha* of the labels over the features (see `besov.smoothness_index`)."""
         check_is_fitted(self)
+        if (honest := self.wavelets_.honest) is not None:
+            check_enough(int((honest.n_bag + honest.n_unseen).max()))
         return smoothness_index(self.wavelets_, **{"residual": self.unexplained_, **options})
 
     def smoothness_interval(
