@@ -140,6 +140,21 @@ def _library_page(sources: Sources, page: str, usage: dict[str, tuple[str, set[s
     intro = f"```{{py:module}} {module}\n```\n\nModule `{module}`" + (f": {links}." if links else ".")
     sources.add(page, entries=entries, intro=intro, after=after)
 
+# %% ../../nbs/api/40_course/site.ipynb #7c21aa02
+def _rooms_as_cards(
+    text: str,  # Markdown: the list of the library has a line a group of rooms
+) -> str:  # Markdown
+    """The same with the lines as a grid of cards, each with a list of its rooms."""
+    lines = re.search(r"(^- [^:\[\n]+: \[.+(\n|\Z))+", text, re.M)
+    if not lines:
+        return text
+    cards = ["````{grid} 1 1 2 2", ":gutter: 3"]
+    for line in lines[0].splitlines():
+        group, _, rooms = line[2:].partition(": ")
+        listed = [f"- {room}" for room in re.findall(r"\[[^\]]+\]\([^)]+\)", rooms)]
+        cards += ["", f"```{{grid-item-card}} {group}", "", *listed, "```"]
+    return text.replace(lines[0], "\n".join([*cards, "````", ""]))
+
 # %% ../../nbs/api/40_course/site.ipynb #eca141fd
 def _site_notebooks(nbs: Path, sections: list[str]) -> dict[str, Path]:
     """The notebook of each page; ValueError on a figure without words."""
@@ -182,7 +197,8 @@ def _ways_in(sources: Sources) -> str:
 
 def _add_pages(sources: Sources, sections: list[str]) -> None:
     """Every page of the site, the start page first."""
-    sources.add("index", intro=_ways_in(sources), after=toctree([f"{section}/index" for section in sections]))
+    contents = toctree([f"{section}/index" for section in sections])
+    sources.add("index", intro=_ways_in(sources), after=contents, shown=_rooms_as_cards)
     usage = _usage(sources)
     for page in list(sources.notebooks)[1:]:
         if page.startswith("api/"):

@@ -10,6 +10,7 @@ import configparser
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Sources:
         entries: dict[str, str] | None = None,  # its reference entries, as from `reference`
         intro: str = "",  # Markdown after the first cell
         after: str = "",  # Markdown after the last cell
+        shown: Callable[[str], str] = str,  # what the page makes of a text
     ) -> None:
         """Write a notebook's page and its download."""
         source = page_notebook(self.notebooks[page], entries=entries, names=self.names)
@@ -50,7 +52,7 @@ class Sources:
         for number, cell in enumerate(cells):
             cell["id"] = f"cell-{number}"
             if cell["cell_type"] == "markdown":
-                cell["source"] = self.relinked(cell["source"], page)
+                cell["source"] = self.relinked(shown(cell["source"]), page)
         self.write(f"pages/{page}.ipynb", json.dumps(source))
         self.write(f"extra/notebooks/{page}.ipynb", self.notebooks[page].read_text(encoding="utf-8"))
 

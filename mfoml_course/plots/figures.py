@@ -160,11 +160,12 @@ def _make_room_above(
 ) -> None:
     """Give the title, the legend and the panels' titles a strip each, where there are any."""
     named = [trace for trace in figure.data if trace.name and trace.showlegend is not False]
-    has_legend = len(named) > 1
+    inside = [trace for trace in named if (trace["legend"] if "legend" in trace else None)]  # in its panel
+    has_legend = len(named) - len(inside) > 1
     has_panels = any(note.yref == "paper" for note in figure.layout.annotations)  # as make_subplots writes
     above = 8 + 30 * bool(title)
     margin = above + 26 * has_legend + 24 * has_panels
-    figure.update_layout(showlegend=has_legend, legend_y=1 - above / height, margin_t=margin)
+    figure.update_layout(showlegend=has_legend or bool(inside), legend_y=1 - above / height, margin_t=margin)
 
 
 def finish_figure(

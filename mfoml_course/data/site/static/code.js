@@ -1,4 +1,5 @@
-// On a phone a long cell of code shows its beginning, and a button shows the rest.
+// What must fit its column: on a phone a long cell of code shows its beginning, and a button shows the rest;
+// a formula that is a little too wide is set in smaller letters, a far too wide one scrolls.
 (() => {
   "use strict";
   const MOST = 14;  // lines that stand there unfolded
@@ -16,6 +17,25 @@
     show(true);
     box.append(button);
   };
+
+  const SMALLEST = 0.72;  // of a formula's letters, so that they can be read
+  const fitFormulas = () => {
+    for (const formula of document.querySelectorAll("div.math")) {
+      formula.style.fontSize = "";
+      const box = formula.querySelector("mjx-container"), share = box ? box.clientWidth / box.scrollWidth : 1;
+      if (share < 1) formula.style.fontSize = `${100 * Math.max(0.98 * share, SMALLEST)}%`;
+    }
+  };
+
+  let width = 0;
+  const fitAgain = () => {
+    if (window.innerWidth !== width) fitFormulas();
+    width = window.innerWidth;
+  };
+  window.addEventListener("load", () => window.MathJax?.startup?.promise?.then(() => {
+    fitAgain();
+    window.addEventListener("resize", fitAgain);
+  }));
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll(".bd-article div.cell_input").forEach(foldable);

@@ -76,6 +76,18 @@
     }
   };
 
+  const SHOWN = 1.3;  // on a slide letters are larger, and the figure with them
+  const enlarge = (layout) => {
+    const own = layout.template?.layout || {}, size = own.font?.size ?? 12, letters = { font: { size: size * SHOWN } };
+    const axis = { title: letters };
+    layout.template = merge(layout.template, { layout: {
+      ...letters, title: { font: { size: (own.title?.font?.size ?? size) * SHOWN } }, xaxis: axis, yaxis: axis, annotationdefaults: letters,
+    } });
+    layout.height *= SHOWN;
+    layout.margin = { ...(own.margin || {}), ...(layout.margin || {}) };
+    layout.margin.t = (layout.margin.t ?? 44) * SHOWN;
+  };
+
   const layoutFor = (element, figure) => {
     const layout = structuredClone(figure.layout || {});
     for (const key of ["width", "paper_bgcolor", "plot_bgcolor"]) delete layout[key];
@@ -88,6 +100,7 @@
     if (!layout.margin && !layout.template?.layout?.margin)
       layout.margin = { t: layout.title?.text ? 56 : 16, b: 48, l: 56, r: 16 };
     layout.template = merge(layout.template, { layout: themed(element) });
+    if (element.closest(".reveal")) enlarge(layout);
     namedAxes(figure, layout, element.clientWidth);
     if (element.clientWidth < NARROW) {
       namesAtTheLeft(figure, layout, element.clientWidth);
