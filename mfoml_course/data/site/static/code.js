@@ -18,12 +18,12 @@
     box.append(button);
   };
 
-  const SMALLEST = 0.72;  // of a formula's letters, so that they can be read
+  const SMALLEST = 12;  // px of a formula's letters, so that they can be read
   const fitFormulas = () => {
     for (const formula of document.querySelectorAll("div.math")) {
       formula.style.fontSize = "";
-      const box = formula.querySelector("mjx-container"), share = box ? box.clientWidth / box.scrollWidth : 1;
-      if (share < 1) formula.style.fontSize = `${100 * Math.max(0.98 * share, SMALLEST)}%`;
+      const box = formula.querySelector("mjx-container"), share = box ? 0.98 * box.clientWidth / box.scrollWidth : 1;
+      if (share < 0.98 && share * parseFloat(getComputedStyle(box).fontSize) >= SMALLEST) formula.style.fontSize = `${100 * share}%`;
     }
   };
 
