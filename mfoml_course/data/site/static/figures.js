@@ -124,8 +124,10 @@
     element.mfomlDrawing = (element.mfomlDrawing || 0) + 1;  // what is under way: a theme and a width may change at once
     element.dataset.state = "drawing";
     try {
-      await Plotly.react(element.querySelector(".mfoml-plot"), {
-        data: figure.data, layout: layoutFor(element, figure), frames: figure.frames || [],
+      const plot = element.querySelector(".mfoml-plot"), layout = layoutFor(element, figure);
+      if (element.closest(".reveal")) plot.style.height = `${layout.height}px`;
+      await Plotly.react(plot, {
+        data: figure.data, layout, frames: figure.frames || [],
         config: { displaylogo: false, responsive: false },
       });
       element.mfomlDrawing -= 1;
