@@ -9,9 +9,6 @@ from mfoml_course.besov.measuring import ESTIMATOR
 
 RECORDS = Path(__file__).resolve().parent.parent / "nbs" / "workshop" / "records"
 
-# records whose runs take hours; each is struck from this list when it has been made again
-OLDER = {"glue_cola.json"}
-
 
 def quotes_an_index(value) -> bool:
     """Whether some row of a record has an index."""
@@ -24,17 +21,7 @@ def quotes_an_index(value) -> bool:
 QUOTING = [path for path in sorted(RECORDS.glob("*.json")) if quotes_an_index(json.loads(path.read_text()))]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=[pytest.mark.xfail(reason="to be made again", strict=True)] if path.name in OLDER else [],
-        )
-        for path in QUOTING
-    ],
-)
+@pytest.mark.parametrize("path", QUOTING, ids=lambda path: path.stem)
 def test_a_record_is_of_todays_estimator(path):
     assert json.loads(path.read_text()).get("estimator") == ESTIMATOR
 

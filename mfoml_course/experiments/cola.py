@@ -26,12 +26,11 @@ WEIGHTS = (0.0, 1e-5, 4.13e-5, 1e-3)  # the lecture's command, the paper's for C
 N_SEEDS = 3
 N_COMPONENTS = 10
 
-_LAPTOP = dict(epochs=1, n_train=400, n_dev=200, n_probe=200, n_frozen=4, max_length=16)
-_HOURS = dict(epochs=3, n_train=None, n_dev=None, n_probe=3000, n_frozen=0, max_length=32)
+_LAPTOP = dict(epochs=3, n_train=None, n_dev=None, n_probe=3000, n_frozen=0, max_length=32)
 CHANGES: dict[str, dict[str, Any]] = {  # budget: what its settings are
-    "smoke": dict(task="reviews", epochs=1, n_train=64, n_dev=64, n_probe=64, n_frozen=5, max_length=24),
+    "smoke": dict(task="reviews", epochs=1, n_train=50, n_dev=32, n_probe=50, n_frozen=5, max_length=12),
     "laptop": _LAPTOP,
-    "hours": _HOURS,
+    "hours": _LAPTOP | dict(epochs=6),
     "gpu": dict(model="bert-base-uncased", epochs=10, batch_size=8, max_length=32, lr=5e-5, n_frozen="none"),
 }
 FIRST_ASKED = 4  # hidden state from which on SVSL regularises, of 6 blocks
@@ -87,8 +86,10 @@ def _cola_rows(
 
 # %% ../../nbs/api/25_experiments/cola.ipynb #95cf69af
 def _at_end(rows: pd.DataFrame, state: str, column: str) -> pd.DataFrame:
-    """A column at the last epoch, one row a seed, one column a weight."""
+    """A column at the last epoch, one row a seed, one column a weight; alpha* where it was measured."""
     kept = rows[(rows["state"] == state) & (rows["epoch"] == rows["epoch"].max())]
+    if column == "alpha":
+        kept = kept.assign(alpha=kept["alpha"].where(kept["verdict"] == "measured"))
     return kept.pivot(index="seed", columns="weight", values=column).astype(float)
 
 
@@ -117,7 +118,7 @@ def _cola_answers(
         answers += _weight_answers(table, weight, metric)
     return answers
 
-
+# %% ../../nbs/api/25_experiments/cola.ipynb #8b0d7a46
 def cola_study(
     budget: str = "laptop",  # "smoke", "laptop", "hours" or "gpu"
 ) -> Study:

@@ -29,8 +29,9 @@ LECTURE_GAMMA = 4  # of its command: of six layers the last two are asked
 TRIED = 1e-2  # the weight at which other layers, and inputs, are asked
 N_SEEDS = 5
 
-_SIGNALS = dict(n_train=4000, n_test=2000)  # else as the preset has it
-_DIGITS = dict(n_train=1000, n_test=2000)
+_SIGNALS = dict(n_train=2000, n_test=1000, batch_size=64, lr=0.1, width=16)
+_MORE_SIGNALS = dict(n_train=4000, n_test=2000)  # else as the preset has it
+_DIGITS = dict(n_train=1000, n_test=2000, batch_size=64)
 
 
 def _task(
@@ -51,11 +52,11 @@ def dose_tasks(
     return {
         "smoke": {"MNIST-1D": _task("mnist1d-collapse", "smoke", (1, 2), 100, **tiny)},
         "laptop": {
-            "MNIST-1D": _task("mnist1d-collapse", "laptop", (1, 10, 20, 40), **_SIGNALS),
-            "MNIST 5k": _task("mnist5k-resnet18", "laptop", (1, 4, 8, 12), **_DIGITS),
+            "MNIST-1D": _task("mnist1d-collapse", "laptop", (1, 7, 20), 500, **_SIGNALS),
+            "MNIST 5k": _task("mnist5k-resnet18", "laptop", (1, 4, 8, 16), **_DIGITS),
         },
         "hours": {
-            "MNIST-1D": _task("mnist1d-collapse", "laptop", (1, 10, 30, 90), **_SIGNALS),
+            "MNIST-1D": _task("mnist1d-collapse", "laptop", (1, 10, 30, 60), **_MORE_SIGNALS),
             "MNIST 5k": _task("mnist5k-resnet18", "laptop", (1, 8, 15, 30), **_DIGITS),
         },
         "gpu": {
