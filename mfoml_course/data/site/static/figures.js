@@ -77,13 +77,14 @@
   };
 
   const SHOWN = 1.3;  // on a slide letters are larger, and the figure with them
+  const TALLEST = 540;  // px, so that a title stands above
   const enlarge = (layout) => {
     const own = layout.template?.layout || {}, size = own.font?.size ?? 12, letters = { font: { size: size * SHOWN } };
     const axis = { title: letters };
     layout.template = merge(layout.template, { layout: {
       ...letters, title: { font: { size: (own.title?.font?.size ?? size) * SHOWN } }, xaxis: axis, yaxis: axis, annotationdefaults: letters,
     } });
-    layout.height *= SHOWN;
+    layout.height = Math.max(layout.height, Math.min(layout.height * SHOWN, TALLEST));
     layout.margin = { ...(own.margin || {}), ...(layout.margin || {}) };
     layout.margin.t = (layout.margin.t ?? 44) * SHOWN;
   };
