@@ -93,6 +93,7 @@ def model_device(
     model: nn.Module,  # the network
 ) -> torch.device:
     """The device of the model's first parameter or buffer; the processor if it has none."""
+    model = plain_model(model)
     for values in (model.parameters(), model.buffers()):
         for value in values:
             return value.device

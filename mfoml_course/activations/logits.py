@@ -30,6 +30,11 @@ def _is_table(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.ndim == 2 and value.is_floating_point()
 
 
+def _is_score(value: object) -> bool:
+    """Whether a value is a number a sample that is not whole."""
+    return isinstance(value, torch.Tensor) and value.ndim == 1 and value.is_floating_point()
+
+
 def logits_of(
     output: object,  # what the model returned
     which: Which = None,  # which part it is: position, name or function; False: there are none
@@ -51,11 +56,14 @@ def logits_of(
 
 
 def _only_table(output: tuple | list) -> torch.Tensor | None:
-    """The one table in a tuple; None for none."""
+    """The one table in a tuple; None for none. A score a sample beside it may be the logits as well."""
     tables = [i for i, value in enumerate(output) if _is_table(value)]
-    if len(tables) > 1:
-        shapes = ", ".join(f"{i}: {tuple(output[i].shape)}" for i in tables)
-        raise ValueError(f"the model returns several tables ({shapes}): say which the logits are, logits=")
+    rows = {len(output[i]) for i in tables}
+    scores = [i for i, value in enumerate(output) if _is_score(value) and len(value) in rows]
+    if len(tables + scores) > 1:
+        shapes = ", ".join(f"{i}: {tuple(output[i].shape)}" for i in sorted(tables + scores))
+        several = "a table and a score a sample" if len(tables) == 1 else "several tables"
+        raise ValueError(f"the model returns {several} ({shapes}): say which the logits are, logits=")
     return output[tables[0]] if tables else None
 
 # %% ../../nbs/api/10_activations/logits.ipynb #f03d87c0

@@ -31,6 +31,13 @@ from . import CourseError, find_course
 class _CourseGroup(click.Group):
     """A group of commands whose errors are sentences, and which Ctrl-C leaves with 130."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Begin: a letter that the reader's encoding lacks becomes its number, and is no error."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **options)
+
     def invoke(self, context: click.Context) -> Any:
         """Run the command that was asked for."""
         try:

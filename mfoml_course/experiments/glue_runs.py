@@ -220,14 +220,21 @@ class _Parts:
     dev_loader: object  # batches of dev
 
 
+def _freeze(model: TextClassifier, n_frozen: int | None) -> None:
+    """The lower blocks kept as they are, if any; an error names the setting."""
+    try:
+        None if n_frozen is None else freeze_lower(model, n_frozen)
+    except ValueError as error:
+        raise ValueError(str(error).replace("n_blocks", "n_frozen")) from error
+
+
 def _parts(settings: GlueSettings, folder: str | Path | None, device: str) -> _Parts:
     """Task, model and texts of a run."""
     task = glue_task(settings.task)
     train_texts, dev = glue_texts(task, n_train=settings.n_train, n_dev=settings.n_dev, folder=folder)
     head = dict(tokens=settings.tokens, random_state=settings.seed)
     model, tokenizer = load_text_classifier(settings.model, task, **head)
-    if settings.n_frozen is not None:
-        freeze_lower(model, settings.n_frozen)
+    _freeze(model, settings.n_frozen)
     layers = dict(first_layer=settings.first_layer, layers=model.layer_names())
     loss = text_loss(task, svsl_weight=settings.svsl_weight, **layers)
     loader = partial(text_loader, tokenizer, max_length=settings.max_length)

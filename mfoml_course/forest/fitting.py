@@ -73,6 +73,17 @@ def _possible(
     return "exact"
 
 # %% ../../nbs/api/08_forest/fitting.ipynb #58f9b7c5
+def _check_sums(
+    Y: np.ndarray,  # (n_samples, n_outputs)
+) -> None:
+    """ValueError for labels so large that their sum overflows, and all means with it."""
+    largest = float(np.abs(Y).max())
+    if not largest <= np.finfo(float).max / (2 * len(Y)):
+        raise ValueError(
+            f"expected labels y whose sum is finite, got numbers up to {largest:.2g}: take a larger unit"
+        )
+
+
 def fit_forest(
     forest,  # of wavelets
     X: np.ndarray,  # (n_samples, n_features) checked
@@ -82,9 +93,11 @@ def fit_forest(
 ) -> None:
     """Sets what a fitted forest has; ValueError, by name, for parameters and weights that are not allowed."""
     _check_parameters(forest)
-    rows, sample_weight = weighted_rows(X, sample_weight)
+    n_samples, (rows, sample_weight) = len(X), weighted_rows(X, sample_weight)
     if len(rows) < len(X):
         X, Y = X[rows], Y[rows]
+    _check_sums(Y)
+    forest._n_samples = len(X)
     codes = None if codes is None else codes[rows]
     rng = check_random_state(forest.random_state)
     seeds = rng.randint(np.iinfo(np.int32).max, size=forest.n_estimators)
@@ -98,7 +111,7 @@ def fit_forest(
     )
     bags = forest.estimators_samples_
     keep_terms(forest, lambda: oob_curve(forest.wavelets_, forest.nodes_, bags, X, Y, sample_weight))
-    forest.estimators_samples_ = [rows[bag] for bag in bags]
+    forest.estimators_samples_, forest._n_samples = [rows[bag] for bag in bags], n_samples
 
 # %% ../../nbs/api/08_forest/fitting.ipynb #283db697
 class WaveletForest(FittedForest, BaseEstimator):

@@ -143,6 +143,8 @@ def train(
 # %% ../../nbs/api/15_training.ipynb #90ffc058
 def _check_optimizer(run: Run) -> None:
     """ValueError for an optimizer that would leave the model as it is, or a schedule of another one."""
+    if not hasattr(run.optimizer, "param_groups"):
+        raise TypeError(f"expected optimizer as one of torch.optim's, got {type(run.optimizer).__name__}")
     own = {id(p) for p in run.model.parameters()}
     held = [p for group in run.optimizer.param_groups for p in group["params"]]
     foreign = sum(id(p) not in own for p in held)

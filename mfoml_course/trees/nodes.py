@@ -99,8 +99,8 @@ def check_names(
 ) -> None:
     """A ValueError where a frame has the columns of the fit in another order, or others."""
     given = getattr(X, "columns", None)
-    if names is None or given is None or not all(isinstance(name, str) for name in given):
-        return
+    if names is None or given is None or not any(isinstance(name, str | tuple) for name in given):
+        return  # columns that are only numbered
     if list(given) != list(names):
         column = next(
             (k for k, (a, b) in enumerate(zip(given, names)) if a != b), min(len(given), len(names))

@@ -23,6 +23,9 @@ def tree_bags(
     """The trees' own samples."""
     bags = getattr(forest, "estimators_samples_", None)
     bags = [np.arange(n_samples)] * n_trees if bags is None else list(bags)
+    known = getattr(forest, "_n_samples", n_samples)  # scikit-learn's name, and ours
+    if known < n_samples:
+        raise ValueError(f"expected the forest's own {known} training samples, got X with {n_samples} rows")
     if any(bag.max() >= n_samples for bag in bags):
         raise ValueError(
             f"expected the forest's own training samples: it was grown on more rows than the {n_samples} of X"
