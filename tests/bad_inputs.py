@@ -142,7 +142,9 @@ KINDS = {  # what is done to an array
     "mismatch: a row less": lambda a: like(a, np.asarray(a)[:-1]),
     "range: far below 0": lambda a: like(a, np.asarray(a) - 1000),
     "ragged": lambda a: [[1.0], [1.0, 2.0]],
-    "masked": lambda a: np.ma.array(np.asarray(a), mask=np.arange(np.size(a)).reshape(np.shape(a)) == 1),
+    "masked": lambda a: np.ma.array(
+        np.asarray(a), mask=np.arange(np.asarray(a).size).reshape(np.shape(a)) == 1
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from .bags import draw_bags as draw_bags
 from .bags import oob_curve as oob_curve
 from .fitted import FittedForest as FittedForest
-from .fitting import WaveletForest, fit_forest
+from .fitting import WaveletForest, fit_forest, refuse_complex
 from .partitioned import by_partition, fit_partitions
 from .terms import kept_sum, staged_sums
 from .unseen import of_known, score_unseen
@@ -44,6 +44,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         if is_partitioned(X):
             return fit_partitions(self, X, y, sample_weight)
         refuse_masked(X=X, y=y, sample_weight=sample_weight)
+        refuse_complex(y)
         X, y = validate_data(self, X, y, multi_output=True)
         self._one_dimensional = y.ndim == 1
         Y = label_array(self, y, len(X))
@@ -183,6 +184,7 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
         if is_partitioned(X):
             return fit_partitions(self, X, y, sample_weight)
         refuse_masked(X=X, y=y, sample_weight=sample_weight)
+        refuse_complex(y)
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
