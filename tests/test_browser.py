@@ -206,9 +206,9 @@ def test_library_pages_document_their_names(site):
 
 
 IN_LAB = (
-    "04_wavelets",
+    "06_besov",
     "09_neural_collapse",
-)  # many figures and formulas, and a figure that is drawn anew while it runs; the others in the full run
+)  # figures and formulas, and a figure that is drawn anew while it runs; the others in the full run
 WORKSHOP = [
     pytest.param(path.stem, marks=() if path.stem in IN_LAB else pytest.mark.slow)
     for path in sorted((ROOT / "nbs" / "workshop").glob("*.ipynb"))
