@@ -1,10 +1,12 @@
 """Forests on dask arrays and a real cluster of two worker processes, of which one is killed in the middle."""
 
 import os
+import re
 import signal
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -246,20 +248,28 @@ def test_a_probe_with_its_trees_on_a_cluster_has_the_same_rows(cluster, tmp_path
     np.testing.assert_equal(*tables)
 
 
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(clusters, "ANSWER", "3s")
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as local:
+        with pytest.raises(ConnectionError, match="has no workers: start some by 'dask worker tcp://"):
+            with clusters.connected(local.scheduler_address):
+                pass
+
+
 def wide_rows(first, n_rows):
     """250 features of doubles."""
     return np.random.default_rng(first).random((n_rows, 250), dtype=np.float32).astype(float)
 
 
 def largest_size():
-    """The most memory that this process has held, in bytes."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this process has held, in bytes (`ru_maxrss` begins with its parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is counted in other units elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="the most memory is read from /proc")
 def test_data_of_four_times_a_workers_limit_fit_and_no_worker_passes_it():
     limit, chunk, n_parts = 600 * 2**20, 12_500, 100
     pieces = [dask.delayed(wide_rows)(k, chunk) for k in range(n_parts)]

@@ -153,7 +153,7 @@ def check_workers() -> None:
     check_versions(_versions(COMPARED), {w: found for w, found in others.items() if isinstance(found, dict)})
 
 # %% ../../nbs/api/01_partitions/cluster.ipynb #94b24297
-ANSWER = "10s"  # within which a scheduler answers
+ANSWER = "10s"  # within which a scheduler answers, and a worker is there
 
 
 @contextmanager
@@ -173,9 +173,11 @@ def connected(
         words = f"no scheduler answers at {address!r}: start one by 'dask scheduler', see its address there"
         raise ConnectionError(f"{words} ({error})") from None
     with client:
-        if not client.nthreads():
+        try:
+            client.wait_for_workers(1, timeout=ANSWER)  # one that was just started, or died and comes back
+        except TimeoutError:
             words = f"the scheduler at {address} has no workers: start some by 'dask worker {address}'"
-            raise ConnectionError(words)
+            raise ConnectionError(words) from None
         check_workers()
         yield client
 
