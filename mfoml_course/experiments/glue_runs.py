@@ -222,8 +222,10 @@ class _Parts:
 
 def _freeze(model: TextClassifier, n_frozen: int | None) -> None:
     """The lower blocks kept as they are, if any; an error names the setting."""
+    if n_frozen is None:
+        return
     try:
-        None if n_frozen is None else freeze_lower(model, n_frozen)
+        freeze_lower(model, n_frozen)
     except ValueError as error:
         raise ValueError(str(error).replace("n_blocks", "n_frozen")) from error
 

@@ -185,8 +185,7 @@ def _honest_terms(wavelets: Wavelets, forest, nodes: list[TreeNodes], X, y, samp
 # %% ../../nbs/api/03_wavelets/jumps.ipynb #b7a7a14d
 def forest_wavelets(
     forest,  # a fitted tree, forest or boosted model (see `trees.SUPPORTED`)
-    X: np.ndarray
-    | None = None,  # (n_samples, n_features) its samples, also a dask array: order 2, volume, honest terms
+    X: np.ndarray | None = None,  # (n_samples, n_features), or dask's: order 2, volume, honest terms
     y: np.ndarray | None = None,  # (n_samples,) or (n_samples, n_outputs) its labels: order 2, honest terms
     *,
     measure: str = "samples",  # "samples": share of the tree's own weight; "volume": of the box in [0, 1]^n
