@@ -124,16 +124,20 @@ def summed_rows(
     number: np.ndarray,  # (n,) of the group of each row, from 0
 ) -> np.ndarray:  # (n_groups, n_columns)
     """The sums of the rows of every group."""
+    return _groups(number) @ rows
+
+
+def _groups(number: np.ndarray):  # sparse (n_groups, n)
+    """What sums the rows of every group as a matrix of ones."""
     from scipy.sparse import csc_array
 
     n = len(number)
-    groups = csc_array((np.ones(n), number, np.arange(n + 1)), shape=(number.max() + 1, n))
-    return groups @ rows
+    return csc_array((np.ones(n), number, np.arange(n + 1)), shape=(number.max() + 1, n))
 
 
 def _power_growth(
     log_norm: np.ndarray,  # (n,)
-    octave: np.ndarray,  # (n,) the finest 0
+    octaves,  # sparse (n_octaves, n) what sums over each, the finest first
     taus: np.ndarray,  # (n_taus,)
     *,
     weight: np.ndarray,  # (n,) trust times count
@@ -143,8 +147,7 @@ def _power_growth(
     """The growth for some powers at once."""
     terms = np.exp(log_norm[:, None] * taus)  # (n, n_taus)
     columns = [terms * weight[:, None], terms**2 * weight[:, None], terms**2 * error[:, None]]
-    sums = summed_rows(np.hstack(columns), octave)
-    return _weighted_growth(*np.hsplit(sums, 3), n_trees)
+    return _weighted_growth(*np.hsplit(octaves @ np.hstack(columns), 3), n_trees)
 
 
 def _weighted_growth(
@@ -171,9 +174,8 @@ TERMS = 2**19  # powers that are taken at once
 
 def scale_growth(
     window: Window,  # scales that are complete
-    taus: np.ndarray,  # (n_taus,) above 0
-) -> np.ndarray:  # (n_taus,) kappa; nan where fewer than two octaves are left
-    """Slope over scale of log2 of the sum of d^tau per octave."""
+) -> Callable:  # taus (n_taus,) above 0 -> (n_taus,) kappa; nan where fewer than two octaves are left
+    """Slope over scale of log2 of the sum of d^tau per octave, as a function of tau."""
     pairs, weight = window.pairs, window.weights
     bins = scale_bins(pairs.scale, window.end)
     n_fine = scale_bins(np.float64(COARSEST), window.end)  # octaves that start beyond the coarsest scales
@@ -181,14 +183,18 @@ def scale_growth(
     if n_fine >= FEWEST_OCTAVES:
         used &= bins < n_fine
     if np.count_nonzero(np.bincount(bins[used])) < FEWEST_OCTAVES:
-        return np.full(len(taus), np.nan)
+        return lambda taus: np.full(len(taus), np.nan)
     log_norm = pairs.log_norm[used] - pairs.log_norm[used].max()
     count, error = pairs.counts[used], np.zeros(used.sum())
     if window.noisy:
         error = pairs.variance[used] * (count / pairs.claimed[used]) ** 2
-    weight, n_trees = count * weight[used], pairs.n_trees
-    growth = partial(_power_growth, log_norm, bins[used], weight=weight, error=error, n_trees=n_trees)
-    parts = np.array_split(taus, min(-(-len(log_norm) * len(taus) // TERMS), len(taus)))
+    given = dict(weight=count * weight[used], error=error, n_trees=pairs.n_trees)
+    return partial(_in_parts, partial(_power_growth, log_norm, _groups(bins[used]), **given), len(log_norm))
+
+
+def _in_parts(growth: Callable, n_pairs: int, taus: np.ndarray) -> np.ndarray:  # (n_taus,)
+    """The growth for some powers after the other."""
+    parts = np.array_split(taus, min(-(-n_pairs * len(taus) // TERMS), len(taus)))
     return np.concatenate([growth(part) for part in parts])
 
 # %% ../../nbs/api/06_besov/decay.ipynb #2870df9b
@@ -225,4 +231,4 @@ def scale_index(
     window: Window,  # scales that are complete
 ) -> float:  # alpha; inf if no sum grows, -1/2 if every sum does, nan for fewer than two octaves
     """Index from the first tau at which the sums stop growing with scale."""
-    return _end_of_growth(partial(scale_growth, window), TAUS)
+    return _end_of_growth(scale_growth(window), TAUS)

@@ -24,8 +24,25 @@ from mfoml_course.besov.samples import (
 )
 from .unexplained import unexplained_variance
 from .verdicts import FAR, FEWEST, UNKNOWN, SmoothnessIndex, settled_by, two_digits
+from ..wavelets import Wavelets
 
 # %% ../../nbs/api/06_besov/growth.ipynb #c14628bd
+def _residual(
+    forest,  # that is measured
+    X: np.ndarray,  # (n_samples, n_features)
+    y: np.ndarray,  # (n_samples,) or (n_samples, n_outputs)
+    wavelets: Wavelets,
+    sample_weight: np.ndarray | None,  # (n_samples,)
+) -> float:  # in [0, 1]
+    """What the trees leave of the labels; a forest of ours whose samples were looked at has kept it."""
+    own = wavelets is getattr(forest, "wavelets_", None) and wavelets.honest is not None
+    checked = own and sample_weight is None and is_counted(forest, len(X))
+    if checked and hasattr(forest, "unexplained_"):
+        return forest.unexplained_
+    given = dict(sample_weight=sample_weight, is_checked=checked)
+    return unexplained_variance(forest, X, y, wavelets, **given)
+
+
 def measure_forest(
     forest,  # a fitted tree, forest or boosted model
     X: np.ndarray,  # (n_samples, n_features) its samples
@@ -41,11 +58,7 @@ def measure_forest(
     )
     residual = None
     if is_mean(wavelets):
-        checked = wavelets is getattr(forest, "wavelets_", None) and wavelets.honest is not None
-        given = dict(sample_weight=sample_weight)
-        if checked and sample_weight is None:  # its samples were looked at once
-            given |= dict(is_checked=is_counted(forest, len(X)))
-        residual = unexplained_variance(measured, X, y, wavelets, **given)
+        residual = _residual(measured, X, y, wavelets, sample_weight)
     index = measure_wavelets(wavelets, residual=residual, **options)
     if not is_regrown:
         return index

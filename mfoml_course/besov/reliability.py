@@ -15,6 +15,7 @@ from mfoml_course.besov.pairs import (
     TOUCH,
     SiblingPairs,
     Window,
+    by_octave,
     finest_scale,
     scale_bins,
 )
@@ -57,10 +58,9 @@ def pair_trust(
     finest: float,  # scale from which octaves are counted
 ) -> np.ndarray:  # (n_pairs,) in [0, 1]
     """The share of each pair that is function, from the pairs of its octave."""
-    octave = scale_bins(pairs.scale, finest)
-    trust = np.zeros(len(octave))
-    rows = np.argsort(octave, kind="stable")
-    for own in np.split(rows, np.flatnonzero(np.diff(octave[rows])) + 1):
+    trust, order = np.zeros(len(pairs.scale)), pairs.smallest_first
+    for rows in by_octave(scale_bins(pairs.scale, finest)[order]):
+        own = order[rows]  # in order of size, which is half of the regression
         trust[own] = isotonic_share(pairs.log_norm[own], pairs.energy[own], pairs.claimed[own])
     return trust
 
@@ -123,7 +123,7 @@ def noise_floor(
     pairs: SiblingPairs,  # with honest terms
 ) -> float:  # logarithm of d; -inf where all sizes are confirmed
     """The largest size at which most of the energy is not confirmed."""
-    order = np.argsort(pairs.log_norm, kind="stable")
+    order = pairs.smallest_first
     beyond = (pairs.energy - MOSTLY_NOISE * pairs.claimed)[order].cumsum()
     last = np.argmin(beyond)  # the isotonic share is below up to here: its slopes are those of the lower hull
     return float(pairs.log_norm[order[last]]) if beyond[last] < 0 else -np.inf

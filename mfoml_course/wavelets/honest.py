@@ -143,16 +143,22 @@ MEANS = ("squared_error", "friedman_mse", "poisson", "gini", "entropy", "log_los
 
 def _check_labels(nodes: TreeNodes, leaf: np.ndarray, Y: np.ndarray, weight: np.ndarray) -> None:
     """ValueError unless the leaves' values are the means of the labels."""
-    order = np.argsort(leaf, kind="stable")
-    leaf, weight = leaf[order], weight[order]
-    first = np.flatnonzero(np.diff(leaf, prepend=-1))  # where each leaf begins
-    total = np.add.reduceat(weight, first)
-    counts, total = total > 0, np.maximum(total, 1e-300)[:, None]
-    means = np.add.reduceat(weight[:, None] * Y[order], first, axis=0) / total
-    off = np.abs(means - nodes.value[leaf[first]])[counts].max()
-    deviation = max(np.abs(Y - Y.mean(axis=0)).max(), np.abs(nodes.value - nodes.value[0]).max())
-    if off > OWN * deviation + ROUNDED * np.abs(Y).max():
+    from scipy.sparse import csc_array
+
+    is_leaf = nodes.left == -1
+    n_leaves, number = int(is_leaf.sum()), (is_leaf.cumsum() - 1)[leaf]
+    total = np.bincount(number, weight, n_leaves)
+    into = csc_array((weight, number, np.arange(len(leaf) + 1)), shape=(n_leaves, len(leaf)))
+    means = (into @ Y)[total > 0] / total[total > 0, None]  # (n_counted, n_outputs)
+    off = np.abs(means - nodes.value[is_leaf][total > 0]).max()
+    deviation = max(_farthest(Y, Y.mean(axis=0)), _farthest(nodes.value, nodes.value[0]))
+    if off > OWN * deviation + ROUNDED * max(Y.max(), -Y.min()):
         raise ValueError("expected the forest's own labels y, got others: its leaves hold other means")
+
+
+def _farthest(values: np.ndarray, middle: np.ndarray) -> float:  # (n, n_outputs), (n_outputs,)
+    """The largest distance of a coordinate from the middle; no second array of the values' size."""
+    return float(np.maximum(values.max(axis=0) - middle, middle - values.min(axis=0)).max())
 
 
 def check_leaves(
