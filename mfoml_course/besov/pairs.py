@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROUNDING', 'TOUCH', 'SMALLEST_LEAF', 'FEW_LARGE', 'STEP', 'ALWAYS_SHOWN', 'GROWN_OUT', 'SHOWN', 'SHOWN_TWICE',
-           'SMALLER', 'RARER', 'SiblingPairs', 'node_keys', 'parent_depths', 'sibling_pairs', 'scale_bins', 'by_octave',
-           'lower_quantile', 'leaf_scale', 'hidden_by_depth', 'finest_scale', 'shown_scale', 'Window',
-           'complete_window']
+           'SMALLER', 'RARER', 'SiblingPairs', 'node_keys', 'parent_depths', 'sibling_pairs', 'scale_bins',
+           'lower_quantile', 'leaf_scale', 'hidden_by_depth', 'finest_scale', 'shown_scale', 'Window']
 
 # %% ../../nbs/api/06_besov/pairs.ipynb #d67dbe8b
 from dataclasses import dataclass
@@ -176,15 +175,6 @@ def scale_bins(
     return np.floor(finest - scale + TOUCH).astype(int)
 
 
-def by_octave(
-    octave: np.ndarray,  # (n_pairs,) of `scale_bins`
-) -> list[np.ndarray]:  # an octave that has pairs, from the lowest number: their rows, ascending
-    """The rows of every octave."""
-    few = np.abs(octave).max(initial=0) < 2**15
-    rows = np.argsort(octave.astype(np.int16 if few else int), kind="stable")  # 16 bits: by counting, fast
-    return np.split(rows, np.flatnonzero(np.diff(octave[rows])) + 1)
-
-
 def lower_quantile(
     values: np.ndarray,  # (n,)
     q: float = 0.5,  # in [0, 1]
@@ -301,15 +291,3 @@ class Window:
     def by_size(self) -> np.ndarray:  # (n,)
         """Logarithms of the norms of complete size, the largest first."""
         return self.ranked[0]
-
-
-def complete_window(
-    pairs: SiblingPairs,
-    *,
-    leaves: float = 3,  # see `finest_scale`
-) -> Window:
-    """Scales and sizes that the sample shows nearly completely."""
-    finest = finest_scale(pairs, leaves=leaves)
-    bins = scale_bins(pairs.scale, finest)
-    last = bins[bins >= 0].min()  # the finest octave that has pairs
-    return Window(pairs, finest, lower_quantile(pairs.log_norm[bins == last]) - TOUCH)
