@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -255,6 +256,78 @@ def test_a_scheduler_without_workers_is_refused_by_name(monkeypatch):
         with pytest.raises(ConnectionError, match="has no workers: start some by 'dask worker tcp://"):
             with clusters.connected(local.scheduler_address):
                 pass
+
+
+def house(folder, kind):
+    """A folder that a worker's Python finds first: this package in another version or code, another NumPy."""
+    import mfoml_course
+
+    own = Path(mfoml_course.__file__).parent
+    if kind == "another NumPy":
+        (folder / "sitecustomize.py").write_text("import numpy\nnumpy.__version__ = '1.0'\n")
+        return folder
+    (folder / "mfoml_course").mkdir()
+    for path in own.iterdir() if kind != "an empty one" else ():
+        if path.name not in ("__init__.py", "_modidx.py", "__pycache__"):
+            (folder / "mfoml_course" / path.name).symlink_to(path)
+    words = (own / "__init__.py").read_text()
+    if kind == "another version":
+        words = re.sub('__version__ = ".*"', '__version__ = "9.9"', words)
+    (folder / "mfoml_course" / "__init__.py").write_text(words + "\n# of another checkout\n")
+    return folder
+
+
+def worker_in(folder, scheduler, log):
+    """A worker process of dask that imports from a folder first."""
+    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads=1"]
+    command += ["--no-dashboard", f"--local-directory={folder}"]
+    there = dict(env={**os.environ, "PYTHONPATH": paths}, cwd=folder)  # -m looks there first
+    return subprocess.Popen(command, **there, stdout=log, stderr=log)
+
+
+FOREIGN = {
+    "another version": r"mfoml_course 9\.9 \(code .{8}\) at worker tcp",
+    "another code": r"mfoml_course [0-9.]+ \(code .{8}\) at worker tcp",
+    "another NumPy": r"numpy 1\.0 at worker tcp",
+    "an empty one": r"none at tcp.*No module named|mfoml_course 0.* at worker tcp",  # or an editable one's
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="links to folders")
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_worker_of_another_house_is_named_and_nothing_is_left_running(kind, tmp_path):
+    X, y = made()
+    rows, labels = rows_of_two()
+    near = WaveletForestClassifier(**TREES).fit(rows, labels)
+    nobody = dict(n_workers=0, dashboard_address=None, silence_logs=50)
+    with open(tmp_path / "log", "w") as log, distributed.LocalCluster(**nobody) as local:
+        worker = worker_in(house(tmp_path, kind), local.scheduler_address, log)
+        try:
+            with distributed.Client(local) as client:
+                client.wait_for_workers(1, timeout=120)
+                for ask in (
+                    lambda: WaveletForestClassifier(**TREES).fit(X, y),
+                    lambda: m_term_curve(near.wavelets_, near, X, y),
+                    lambda: near.predict(X),
+                    lambda: beside(rows, labels),
+                ):
+                    with pytest.raises(ImportError, match="(?s)on every worker.*" + FOREIGN[kind]):
+                        ask()
+                assert not any(client.processing().values()) and not any(client.has_what().values())
+            with pytest.raises(ImportError, match="(?s)on every worker.*" + FOREIGN[kind]):
+                with clusters.connected(local.scheduler_address):
+                    pass
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def beside(X, y):
+    """A forest whose trees are grown side by side on the cluster."""
+    with joblib.parallel_config(backend="dask"):
+        return WaveletForestClassifier(**TREES).fit(X, y)
 
 
 def wide_rows(first, n_rows):

@@ -6,6 +6,8 @@
 __all__ = ['CHUNK_ROWS', 'LABELS', 'spill_activations', 'open_chunks']
 
 # %% ../../nbs/api/10_activations/chunks.ipynb #5c22e922
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from torch import nn
 
 from . import Activations, collect_activations, label_tensor, split_batch
 from .layers import Layer
+from ..records import hold
 
 # %% ../../nbs/api/10_activations/chunks.ipynb #52c06b82
 CHUNK_ROWS = 4096  # of every layer in memory at once
@@ -62,6 +65,46 @@ def _append(group, found: Activations, n_rows: int) -> None:
         group[name].append(np.ascontiguousarray(rows))
 
 # %% ../../nbs/api/10_activations/chunks.ipynb #d8ad9626
+def _parts(folder: Path) -> list[dict]:
+    """What the parts in a folder say of themselves, each with its path."""
+    zarr = _zarr()
+    return [{"path": p, **zarr.open_group(p, mode="r").attrs} for p in sorted(folder.glob("part-*.zarr"))]
+
+
+def _one_run(parts: list[dict]) -> bool:
+    """Whether they are all the parts of one run."""
+    return (
+        bool(parts)
+        and {part["run"] for part in parts} == {parts[0]["run"]}
+        and len(parts) == parts[0]["parts"]
+    )
+
+
+def _new_run(folder: Path) -> str:
+    """A name for a run, once an interrupted one's parts are removed; FileExistsError where all are there."""
+    parts = _parts(folder)
+    if _one_run(parts):
+        raise FileExistsError(f"{parts[0]['path']} is there already: remove it, or choose another folder")
+    for part in parts:
+        shutil.rmtree(part["path"])
+    return uuid.uuid4().hex
+
+
+def _agreed_run(folder: Path, rank: int, n_processes: int) -> str:
+    """The name of the run that all processes begin together; the first one's error is everybody's."""
+    said = [None]
+    if rank == 0:
+        try:
+            said = [_new_run(folder)]
+        except OSError as error:
+            said = [error]
+    if n_processes > 1:
+        torch.distributed.broadcast_object_list(said, src=0)
+    if isinstance(said[0], OSError):
+        raise said[0]
+    return said[0]
+
+# %% ../../nbs/api/10_activations/chunks.ipynb #7685bf4a
 def spill_activations(
     model: nn.Module,  # the network, also under DDP
     loader: Iterable,  # of this process's batches
@@ -71,31 +114,39 @@ def spill_activations(
     chunk_rows: int = CHUNK_ROWS,  # rows of a chunk
     **reading,  # tokens, pool, dtype, ... of collect_activations
 ) -> Path:  # this process's part
-    """Writes every layer to disk in one pass; FileExistsError for a part that is there already."""
-    zarr, (rank, n_processes) = _zarr(), _process()
-    part = Path(folder) / f"part-{rank:05d}.zarr"
-    if part.exists():
-        raise FileExistsError(f"{part} is there already: remove it, or choose another folder")
-    group = zarr.open_group(part, mode="w")
-    for piece in _pieces(loader, chunk_rows):
-        _append(group, collect_activations(model, piece, layers, logits=False, **reading), chunk_rows)
-    group.attrs.update(parts=n_processes, whole=True)
+    """Writes every layer to disk in one pass; FileExistsError after a run, BlockingIOError during another."""
+    zarr, folder, (rank, n_processes) = _zarr(), Path(folder), _process()
+    run = _agreed_run(folder, rank, n_processes)
+    part = folder / f"part-{rank:05d}.zarr"
+    place = folder / f".{part.stem}"
+    with hold(place):
+        shutil.rmtree(place / part.name, ignore_errors=True)  # of a run that was killed
+        group = zarr.open_group(place / part.name, mode="w")
+        for piece in _pieces(loader, chunk_rows):
+            _append(group, collect_activations(model, piece, layers, logits=False, **reading), chunk_rows)
+        group.attrs.update(parts=n_processes, run=run)
+        (place / part.name).rename(part)
+    shutil.rmtree(place, ignore_errors=True)
     return part
 
 # %% ../../nbs/api/10_activations/chunks.ipynb #f614a1aa
 def _open_parts(folder: Path) -> list:
-    """The parts of all processes; ValueError for one that is missing or was cut off."""
-    zarr, paths = _zarr(), sorted(folder.glob("part-*.zarr"))
-    if not paths:
+    """The parts of all processes; ValueError for one that is missing, was cut off or is of another run."""
+    zarr, parts = _zarr(), _parts(folder)
+    cut = [path.name[1:] for path in sorted(folder.glob(".part-*"))]
+    if not parts and not cut:
         raise ValueError(f"expected a folder of spill_activations, found no part-*.zarr in {folder}")
-    parts = [zarr.open_group(path, mode="r") for path in paths]
-    for path, part in zip(paths, parts):
-        if not part.attrs.get("whole"):
-            raise ValueError(f"{path} was not finished: remove it and spill again")
-    expected = parts[0].attrs["parts"]
-    if len(parts) != expected:
-        raise ValueError(f"expected the parts of {expected} processes in {folder}, found {len(parts)}")
-    return [part for part in parts if LABELS in part]  # a process may have had no sample
+    if not _one_run(parts):
+        found = [part["path"].name for part in parts]
+        words = f"; {', '.join(cut)} was not finished" if cut else ""
+        expected = f"the parts of {parts[0]['parts']} processes of one run" if parts else "parts"
+        raise ValueError(f"expected {expected} in {folder}, found {found}{words}: spill again")
+    groups = [zarr.open_group(part["path"], mode="r") for part in parts]
+    groups = [group for group in groups if LABELS in group]  # a process may have had no sample
+    names = [sorted(group["features"].array_keys()) for group in groups]
+    if any(own != names[0] for own in names):
+        raise ValueError(f"expected the same layers of every process in {folder}, got {names}")
+    return groups
 
 
 def open_chunks(

@@ -212,6 +212,7 @@ def map_over(
     import dask
 
     partitions_of(X)
+    check_workers()
     columns = {"drop_axis": 1} if empty.ndim == 1 else {"chunks": (X.chunks[0], empty.shape[1:])}
     literal = dask.delayed(given, traverse=False)
     whole = X.rechunk({1: -1})

@@ -7,11 +7,14 @@ __all__ = ['LOOK', 'PATIENCE', 'OF_CLIENTS', 'WAYS', 'COMPARED', 'ANSWER', 'curr
            'check_versions', 'check_workers', 'connected', 'trees_on']
 
 # %% ../../nbs/api/01_partitions/cluster.ipynb #8775bb69
+import hashlib
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 # %% ../../nbs/api/01_partitions/cluster.ipynb #eb6e8f5a
 LOOK = 1.0  # seconds between two looks at the workers
@@ -95,7 +98,7 @@ def side_by_side(
     arguments: list[tuple],  # of each call
     n_jobs: int | None = None,  # threads, where no other backend is in force
 ) -> list:  # what the calls return
-    """Calls side by side by joblib, or as tasks of its backend "dask"; errors as `run_tasks`."""
+    """Calls by joblib, or as tasks of its backend "dask"; errors as `check_workers` and `run_tasks`."""
     client = _dask_client()
     if client is None:
         from sklearn.utils.parallel import Parallel, delayed
@@ -108,10 +111,23 @@ def side_by_side(
     tasks = [call(literal, dask.delayed(given, traverse=False)) for given in arguments]
     with client.as_current(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # the data, once
+        check_workers()
         return run_tasks(tasks)
 
 # %% ../../nbs/api/01_partitions/cluster.ipynb #9467b5c3
 COMPARED = ("mfoml_course", "numpy", "numba", "scikit-learn", "dask", "distributed")
+
+
+@cache
+def _own_version() -> str:
+    """This package's version, and a digest of the code that this process imports."""
+    import mfoml_course
+
+    folder, digest = Path(mfoml_course.__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return f"{mfoml_course.__version__} (code {digest.hexdigest()[:8]})"
 
 
 def _versions(names: tuple) -> dict:
@@ -119,13 +135,15 @@ def _versions(names: tuple) -> dict:
     from importlib import metadata
     from importlib.util import find_spec
 
-    found = {}
+    import numpy
+
+    found = {"mfoml_course": _own_version(), "numpy": numpy.__version__}  # those that are imported
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            found.setdefault(name, metadata.version(name))
         except metadata.PackageNotFoundError:
-            found[name] = "a folder" if find_spec(name.replace("-", "_")) else None
-    return found
+            found.setdefault(name, "a folder" if find_spec(name.replace("-", "_")) else None)
+    return {name: found[name] for name in names}
 
 
 def check_versions(
