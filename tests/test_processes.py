@@ -13,7 +13,6 @@ from torch import nn
 
 from mfoml_course.activations import collect_activations
 from mfoml_course.activations.chunks import open_chunks, spill_activations
-from mfoml_course.collapse import measure_collapse
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,6 +45,8 @@ def batches_of(rank):
 
 def measures(model, rank, failing):
     """Prints what the process finds; where it fails, the second one's labels are no classes."""
+    from mfoml_course.collapse import measure_collapse  # takes longest to import, and is not always needed
+
     own = batches_of(rank)
     if failing and rank == 1:
         own[0] = (own[0][0], own[0][1] + 9)
@@ -92,6 +93,8 @@ def both(meeting, work, given=""):
 
 
 def test_two_processes_measure_what_one_does(tmp_path):
+    from mfoml_course.collapse import measure_collapse
+
     first, second = (json.loads(printed) for _, printed, _ in both(tmp_path / "meeting", "measures"))
     train, test = batches(0, 90, 30), batches(0, 14, 14) + batches(53, 73, 20)
     alone = measure_collapse(network(), train, test, LAYERS, n_classes=3, classifier="2")
