@@ -98,7 +98,7 @@ def with_one(a: np.ndarray, number: float) -> np.ndarray:
 
 # What is answered, and rightly so: a shift of all features or labels, what has no partner to be compared
 # with, no sample to answer for, a mean that is nan (its class is absent), any number of exponents, and a loss
-# that passes on what the network has made: the training loop stops at it.
+# that passes on what the network has made: the training loop stops at it. Forests read NaN in X as missing.
 FINE_KINDS = ("range: far below 0",)
 FINE = {
     ("nearest_class_center", "features", "empty"),
@@ -121,6 +121,12 @@ FINE = {
     ("sparsity_derivative", "norms", "mismatch: a row less"),
     ("m_term_sum", "X", "empty"),
     ("m_term_sum", "X", "mismatch: a row less"),
+    ("m_term_sum", "X", "nan"),
+    ("m_term_curve", "X", "nan"),
+    ("WaveletForestRegressor.fit, exact", "X", "nan"),
+    ("WaveletForestRegressor.fit, hist", "X", "nan"),
+    ("WaveletForestClassifier.fit", "X", "nan"),
+    ("WaveletForestRegressor.predict", "X", "nan"),
     ("encode_labels", "y", "empty"),
     ("encode_labels", "y", "mismatch: a row less"),
     ("WaveletForestClassifier.fit", "y", "dtype: texts"),

@@ -26,9 +26,12 @@ LIMITS = (
 
 
 def draw_data(seed, n_samples, n_features, n_values):
-    """Features of few values and what depends on them a little."""
+    """Features of few values, of which every third table misses some, and what depends on them a little."""
     rng = np.random.default_rng(seed)
     X = rng.integers(0, n_values, (n_samples, n_features)) * 0.37 - 3
+    if seed % 3 == 0:
+        holes = (rng.random(X.shape) < 0.3) & (rng.random(n_features) < 0.5)
+        return np.where(holes, np.nan, X), X[:, 0] + 2 * holes[:, -1] + rng.normal(size=n_samples), rng
     return X, X[:, 0] + X[:, -1] * rng.random(n_samples) + rng.normal(size=n_samples), rng
 
 
@@ -40,7 +43,8 @@ def class_codes(signal, n_classes):
 
 def parts_of(t, node, X, rows):
     """The rows on both sides of a node's cut."""
-    goes = X[rows, t.feature[node]].astype(np.float32) <= t.threshold[node]
+    x = X[rows, t.feature[node]].astype(np.float32)
+    goes = (x <= t.threshold[node]) | (np.isnan(x) & t.missing_left[node])
     return rows[goes], rows[~goes]
 
 
@@ -84,6 +88,7 @@ def assert_same_until_ties(ours, theirs, X, targets, rows):
             continue
         parts, others = parts_of(ours, a, X, rows), parts_of(theirs, b, X, rows)
         if np.array_equal(parts[0], others[0]):
+            assert ours.feature[a] != theirs.feature[b] or ours.missing_left[a] == theirs.missing_left[b]
             assert ours.feature[a] != theirs.feature[b] or ours.threshold[a] == theirs.threshold[b]
             stack += [(ours.left[a], theirs.left[b], parts[0]), (ours.right[a], theirs.right[b], parts[1])]
         else:  # cuts of equal gain

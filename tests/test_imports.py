@@ -35,6 +35,7 @@ COMPILED = {  # rooms that need numba at their top: imported inside functions on
         "frontier",
         "refining",
         "sharpening",
+        "missing",
         "levels",
     )
 }

@@ -69,7 +69,7 @@ def unexplained_variance(
     is_checked: bool = False,  # whether the samples are known to be the forest's own
 ) -> float:  # in [0, 1]
     """The unexplained fraction of a forest's own training labels; ValueError for rows or labels of others."""
-    X = check_features(X, wavelets.n_features, wavelets.feature_names)
+    X = check_features(X, wavelets.n_features, wavelets.feature_names, missing=wavelets.affine is None)
     if not is_checked:
         check_own(forest, forest_terms(forest)[0], X, y, sample_weight)
     Y, bags = label_array(forest, y, len(X)), tree_bags(forest, len(X), wavelets.n_trees)

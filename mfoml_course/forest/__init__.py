@@ -36,7 +36,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
 
     def fit(
         self,
-        X,  # (n_samples, n_features) finite numbers, also a dask array
+        X,  # (n_samples, n_features) numbers, NaN: missing; also a dask array
         y,  # (n_samples,) or (n_samples, n_outputs) finite numbers
         sample_weight=None,  # (n_samples,) non-negative
     ):
@@ -45,7 +45,7 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
             return fit_partitions(self, X, y, sample_weight)
         refuse_masked(X=X, y=y, sample_weight=sample_weight)
         refuse_complex(y)
-        X, y = validate_data(self, X, y, multi_output=True)
+        X, y = validate_data(self, X, y, multi_output=True, ensure_all_finite="allow-nan")
         self._one_dimensional = y.ndim == 1
         Y = label_array(self, y, len(X))
         fit_forest(self, X, Y, None, sample_weight)
@@ -176,7 +176,7 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
 
     def fit(
         self,
-        X,  # (n_samples, n_features) finite numbers, also a dask array
+        X,  # (n_samples, n_features) numbers, NaN: missing; also a dask array
         y,  # (n_samples,) labels of at least two classes
         sample_weight=None,  # (n_samples,) non-negative
     ):
@@ -185,7 +185,7 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
             return fit_partitions(self, X, y, sample_weight)
         refuse_masked(X=X, y=y, sample_weight=sample_weight)
         refuse_complex(y)
-        X, y = validate_data(self, X, y)
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from ..partitions.cluster import side_by_side
 from ..trees import grown_nodes
-from ..trees.nodes import TreeNodes, node_levels
+from ..trees.nodes import TreeNodes, check_single, node_levels
 
 # %% ../../nbs/api/08_forest/exact.ipynb #ebdbdc67
 def relative_weights(
@@ -64,8 +64,9 @@ def standardise(
 def varying_columns(
     X: np.ndarray,  # (n_samples, n_features)
 ) -> np.ndarray:  # (n_columns,) at least one
-    """The features that are not constant."""
-    varies = np.flatnonzero(X.min(axis=0) < X.max(axis=0))
+    """The features that are not constant; to be missing in some samples only is no constant."""
+    low, high = X.min(axis=0), X.max(axis=0)  # NaN where a value is missing
+    varies = np.flatnonzero((low < high) | np.isnan(low) & ~np.isnan(X).all(axis=0))
     return varies if len(varies) else np.zeros(1, dtype=int)
 
 # %% ../../nbs/api/08_forest/exact.ipynb #18950a7f
@@ -135,7 +136,10 @@ def close_nodes(
     place = np.append(np.cumsum(~below) - 1, -1)  # what was -1 stays -1
     fields = {name: getattr(t, name)[kept] for name in ("value", "jump", "measure", "n_samples")}
     inner = ~closed[kept]
-    for name, leaf in (("left", -1), ("right", -1), ("feature", -1), ("threshold", np.nan)):
+    at_leaf = dict(left=-1, right=-1, feature=-1, threshold=np.nan)
+    if t.missing_left is not None:
+        at_leaf["missing_left"] = False
+    for name, leaf in at_leaf.items():
         fields[name] = np.where(inner, getattr(t, name)[kept], leaf)
     for name in ("left", "right"):
         fields[name] = place[fields[name].astype(int)]
@@ -218,6 +222,7 @@ def exact_forest(
     """The trees of a forest, grown by scikit-learn."""
     unit = 1.0 if np.ndim(grow_on) == 1 else _label_variance(Y, sample_weight)
     make_tree = partial(forest._tree_class, **_tree_limits(forest, unit or 1.0))
+    check_single(X)
     X32 = X.astype(np.float32)
     columns = varying_columns(X32)
     X32, bags = np.ascontiguousarray(X32[:, columns]), forest.estimators_samples_

@@ -15,7 +15,7 @@ from ..besov import SmoothnessIndex, smoothness_index, smoothness_interval
 from ..besov.samples import check_enough
 from .binned import tree_leaves
 from .partitioned import by_partition, interval_of_partitions
-from .terms import staged_sums
+from .terms import reads_missing, refuse_missing, staged_sums
 from ..importance import wavelet_importance
 from ..partitions import is_partitioned, refuse_partitioned
 from ..trees.nodes import TreeNodes, check_features, refuse_masked
@@ -47,17 +47,17 @@ class Located:
     @by_partition
     def apply(
         self,
-        X,  # (n_samples, n_features) finite numbers, also a dask array
+        X,  # (n_samples, n_features) numbers, NaN: missing; also a dask array
     ):  # (n_samples, n_trees)
         """The number of the leaf that each sample falls into, in each tree."""
         check_is_fitted(self, "nodes_")
         names = getattr(self, "feature_names_in_", None)
-        X = check_features(X, self.n_features_in_, names)
+        X = check_features(X, self.n_features_in_, names, missing=reads_missing(self))
         return np.stack(list(tree_leaves(self, X)), axis=1)
 
     def decision_path(
         self,
-        X,  # (n_samples, n_features) finite numbers
+        X,  # (n_samples, n_features) numbers, NaN: missing
     ):  # sparse (n_samples, n_nodes of all trees) of 0 and 1; (n_trees + 1,) where each tree's columns begin
         """Which nodes each sample passes; columns first[k] to first[k + 1] are tree k's."""
         from scipy.sparse import csr_matrix
@@ -117,7 +117,9 @@ class FittedForest(Located):
         if is_partitioned(X):
             return m_term_curve(self.wavelets_, self, X, y)
         refuse_masked(X=X, y=y)
-        return m_term_curve(self.wavelets_, self, validate_data(self, X, reset=False), y)
+        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        refuse_missing(self, X)
+        return m_term_curve(self.wavelets_, self, X, y)
 
     def staged_predict(
         self,

@@ -18,9 +18,10 @@ from .binned import binned_nodes
 from .copies import grow_distinct
 from .exact import ONLY_EXACT, exact_forest, weighted_rows
 from .fitted import FittedForest
-from .terms import check_n_terms, keep_terms
+from .terms import check_n_terms, keep_terms, reads_missing, refuse_missing
 from .unseen import check_oob_score
 from ..growing import check_bins, choose_engine
+from ..growing.binning import FEW
 from ..wavelets import forest_wavelets
 
 # %% ../../nbs/api/08_forest/fitting.ipynb #08ff13c1
@@ -54,7 +55,7 @@ def _grow(
 ) -> None:
     """Sets the forest's engine_, nodes_ and, where trees of scikit-learn were grown, estimators_."""
     vars(forest).pop("estimators_", None)  # of an earlier fit
-    forest.engine_ = choose_engine(_possible(forest), *given[0].shape, forest.n_estimators)
+    forest.engine_ = choose_engine(_possible(forest, given[0]), *given[0].shape, forest.n_estimators)
     if forest.engine_ == "hist":
         forest.nodes_ = binned_nodes(forest, *given)
     else:
@@ -63,9 +64,15 @@ def _grow(
 
 def _possible(
     forest,  # of wavelets
+    X: np.ndarray,  # (n_samples, n_features)
 ) -> str:  # "auto", "exact" or "hist"
-    """The engine that is asked for, or the one that can do it; ValueError where that is another."""
+    """The engine that is asked for, or the one that can do it; ValueError where that is another.
+
+    With few features of which some are missing, bins are not renewed, and "auto" takes exact trees.
+    """
     asked = [name for name, usual in ONLY_EXACT.items() if getattr(forest, name) != usual]
+    if forest.engine == "auto" and X.shape[1] <= FEW and np.isnan(X.min()):
+        return "exact"
     if not asked or forest.engine not in ("auto", "hist"):
         return forest.engine
     if forest.engine == "hist":
@@ -101,6 +108,7 @@ def fit_forest(
 ) -> None:
     """Sets what a fitted forest has; ValueError, by name, for parameters and weights that are not allowed."""
     _check_parameters(forest)
+    refuse_missing(forest, X)
     n_samples, (rows, sample_weight) = len(X), weighted_rows(X, sample_weight)
     if len(rows) < len(X):
         X, Y = X[rows], Y[rows]
@@ -171,3 +179,8 @@ class WaveletForest(FittedForest, BaseEstimator):
     def _weights(self, y, sample_weight, X):
         """The weights of the fit."""
         return sample_weight
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = reads_missing(self)
+        return tags

@@ -112,13 +112,14 @@ def grow_tree(
     from mfoml_course.growing.summing import Labels
 
     rows, n_places = _class_after_class(bag, labels), binned.n_places
-    bins, blocks = np.maximum.reduceat(binned.n_bins, np.arange(0, n_places, LANES)), binned.blocks
+    first = np.arange(0, len(binned.n_bins), LANES)  # of each block
+    bins, blocks = np.maximum.reduceat(binned.n_bins, first), binned.blocks
     if binned.values is not None:
         bins, blocks = np.array([binned.lower.shape[1]]), blocks.copy()
     limits = _limits(binned, max_depth, min_samples_leaf, max_leaf_nodes, n_drawn or n_places)
     given = Labels(labels.codes, labels.targets, labels.weights, labels.by_class, labels.weighted)
     data = Data(blocks, bins, n_places)
-    growth = Growth(data, given, rows, limits, np.random.RandomState(seed), binned.values)
+    growth = Growth(data, given, rows, limits, np.random.RandomState(seed), binned.values, binned.twins)
     nodes = grow(growth)
     return GrownTree(nodes, growth.rows, None if binned.values is None else growth.thresholds[: len(nodes)])
 
@@ -186,10 +187,13 @@ def grown_tree_nodes(
     kind: type = float,  # of the values
 ) -> TreeNodes:
     """The tree with values, thresholds and measures."""
+    from mfoml_course.growing.missing import missing_sides
+
     start, stop, left, right, parent, _, place, cut, following = tree.nodes.T.astype(int)
     inner = left >= 0
     feature, threshold = np.full(len(left), -1), np.full(len(left), np.nan)
-    feature[inner] = binned.columns[place[inner]]
+    columns = binned.columns if binned.twins is None else np.r_[binned.columns, binned.columns[binned.twins]]
+    feature[inner] = columns[place[inner]]
     if tree.thresholds is None:
         threshold[inner] = binned.upper[place[inner], cut[inner]] / 2
         threshold[inner] += binned.lower[place[inner], following[inner]] / 2
@@ -197,6 +201,7 @@ def grown_tree_nodes(
         threshold[inner] = tree.thresholds[inner]
     value, jump, mass = _values(tree, labels, Y, n_classes, kind)
     cuts = dict(feature=feature, threshold=threshold, n_features=binned.n_features)
+    cuts["missing_left"] = missing_sides(tree, binned)
     means = dict(value=value, jump=jump)
     counts = dict(measure=mass / mass[0], n_samples=stop - start, weight=weight)
     return TreeNodes(parent=parent, left=left, right=right, **cuts, **means, **counts)
@@ -235,7 +240,7 @@ def grow_forest(
 
 def leaves_of(
     trees: list[TreeNodes],  # that round to 32 bits
-    X: np.ndarray,  # (n, n_features) finite
+    X: np.ndarray,  # (n, n_features) finite or NaN
 ) -> np.ndarray:  # (n_trees, n)
     """The leaf of each sample in each tree, compiled; X is rounded some rows at a time."""
     from mfoml_course.growing.levels import walk_numbers
@@ -243,7 +248,7 @@ def leaves_of(
     leaves, step = np.empty((len(trees), len(X)), np.int64), 64 + NEAR // X.shape[1]
     walks = [[t.feature.astype(np.int32), t.threshold] for t in trees]
     for walk, t in zip(walks, trees):
-        walk += [t.left.astype(np.int32), t.right.astype(np.int32)]
+        walk += [t.left.astype(np.int32), t.right.astype(np.int32), t.missing_left]
     for first in range(0, len(X), step):
         with np.errstate(over="ignore"):
             part = np.require(X[first : first + step], np.float32, ["C", "W"])

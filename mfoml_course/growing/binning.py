@@ -29,6 +29,7 @@ class Binned:
     n_samples: int
     n_features: int
     values: np.ndarray | None = None  # (n_samples, n_places) 32-bit, where features are few and bins coarse
+    twins: np.ndarray | None = None  # (n_twins,) places that stand again behind all, in bins, lower and upper
 
     @property
     def n_places(self) -> int:
@@ -98,7 +99,7 @@ def _sample_cuts(
         rows = np.sort(random_state.choice(n_samples, n_drawn, replace=False))
     with np.errstate(over="ignore"):  # what is too large for 32 bits becomes inf and is refused
         ordered = np.array(X[rows].T, dtype=np.float32, order="C")
-    wrong = ~np.isfinite(ordered)
+    wrong = np.isinf(ordered)
     ordered[wrong] = 0  # refused when all rows are binned
     ordered, mass = in_order(ordered, None if weights is None else np.asarray(weights, float)[rows])
     cuts = empty_cuts(n_features, max_bins)
@@ -128,33 +129,44 @@ def _bin_rows(
     search,
     places: np.ndarray,  # to fill
     blocks: np.ndarray,  # filled
+    apart: tuple[
+        np.ndarray, np.ndarray
+    ],  # (n_places,) bins, and how many values are missing, which is filled
     watch,  # called with each tile and its first row
 ) -> None:
-    """Bins all rows, tile by tile; raises ValueError for what is not finite."""
+    """Bins all rows, tile by tile; raises ValueError for what is infinite."""
     from mfoml_course.growing.cutting import bin_tile
+    from mfoml_course.growing.missing import set_apart
 
     bad, room = 0, np.empty((TILE, X.shape[1] + ASIDE), np.float32)
     for first in range(0, len(X), TILE):
         tile = room[: len(X) - first, : X.shape[1]]
         with np.errstate(over="ignore"):
             tile[:] = X[first : first + TILE]
-        bad += bin_tile(tile, first, places, search, blocks)
+        wrong = bin_tile(tile, first, places, search, blocks)
+        if wrong:
+            wrong -= set_apart(tile, first, places, search.column, *apart, blocks)
+        bad += wrong
         watch(tile, first)
     if bad:
-        raise ValueError(
-            f"X holds {bad} values that are NaN, infinite or too large for 32 bits: impute them first"
-        )
+        raise ValueError(f"X holds {bad} values that are infinite or too large for 32 bits: drop them first")
 
 # %% ../../nbs/api/07_growing/binning.ipynb #d2ae7500
 FEW = 32  # features, one block
 
 
-def _kept(blocks: np.ndarray, columns: np.ndarray, cuts, X: np.ndarray) -> Binned:
+def _kept(blocks: np.ndarray, columns: np.ndarray, cuts, X: np.ndarray, n_missing: np.ndarray) -> Binned:
     """Without the features that never vary, which come last unless all were cut again."""
-    varies = np.flatnonzero(cuts.n_bins[columns] > 1)
+    from mfoml_course.growing.missing import with_twins
+
+    varies = np.flatnonzero((cuts.n_bins[columns] > 1) | (n_missing > 0))
     n = varies[-1] + 1 if len(varies) else 1
     kept = columns[:n]
     arrays = cuts.n_bins[kept], cuts.lower[kept], cuts.upper[kept]
+    if n_missing.any():
+        twins = np.flatnonzero(n_missing[:n])
+        blocks, *arrays = with_twins(blocks[: -(-n // 32)], *arrays, twins)
+        return Binned(blocks, kept, *arrays, *X.shape, twins=twins)
     is_coarse = n <= FEW and not cuts.exact[kept].all()
     values = X[:, kept].astype(np.float32) if is_coarse else None
     return Binned(blocks[: -(-n // 32)], kept, *arrays, *X.shape, values)
@@ -168,6 +180,7 @@ def _cut_again(
     ordered: np.ndarray,  # (n_features, n) the sample, sorted
     missed: list[np.ndarray],  # its missed values, a place
     blocks: np.ndarray,  # changed
+    n_missing: np.ndarray,  # (n_places,) counted again
 ) -> None:
     """Cuts some features again, values that the sample missed included."""
     from mfoml_course.growing.cutting import cut_columns
@@ -178,17 +191,19 @@ def _cut_again(
         cut_columns(*in_order(np.concatenate([ordered[column], values])[None], None), own)
         for all_features, one in zip(cuts, own):
             all_features[column] = one[0]
-    _bin_rows(X, _search(cuts, columns), again, blocks, lambda tile, first: None)
+    n_missing[again] = 0
+    apart = cuts.n_bins[columns], n_missing
+    _bin_rows(X, _search(cuts, columns), again, blocks, apart, lambda tile, first: None)
 
 
 def bin_features(
-    X: np.ndarray,  # (n_samples, n_features) finite numbers of any type and order, also on disk
+    X: np.ndarray,  # (n_samples, n_features) numbers of any type and order, also on disk; NaN: missing
     *,
     max_bins: int = 64,  # bins a feature, at most 255
     random_state=None,  # seed of the sample of rows
     sample_weight: np.ndarray | None = None,  # (n_samples,) how often each row counts
 ) -> Binned:
-    """The features as bins; raises ValueError for what is not finite and for more bins than a byte holds."""
+    """The features as bins; raises ValueError for what is infinite and for more bins than a byte holds."""
     from mfoml_course.growing.cutting import note_missed
 
     given = check_bins(max_bins), check_random_state(random_state), sample_weight
@@ -198,15 +213,15 @@ def bin_features(
     blocks = np.zeros((-(-n_features // 32), len(X) + 2, 32), np.uint8)
     exact = np.flatnonzero(cuts.exact[columns])
     missed, n_missed = np.empty((len(exact), max_bins), np.float32), np.zeros(len(exact), np.int64)
-    lower = cuts.lower[columns]
+    lower, n_missing = cuts.lower[columns], np.zeros(n_features, np.int64)
 
     def watch(tile, first):
         if len(X) > _sample_size(n_features):
             note_missed(tile, first, exact, search, lower, blocks, missed, n_missed)
 
-    _bin_rows(X, search, np.arange(n_features), blocks, watch)
+    _bin_rows(X, search, np.arange(n_features), blocks, (cuts.n_bins[columns], n_missing), watch)
     if n_missed.any():
         again = np.flatnonzero(n_missed)
         found = [missed[k, : n_missed[k]] for k in again]
-        _cut_again(X, cuts, columns, exact[again], ordered, found, blocks)
-    return _kept(blocks, columns, cuts, X)
+        _cut_again(X, cuts, columns, exact[again], ordered, found, blocks, n_missing)
+    return _kept(blocks, columns, cuts, X, n_missing)

@@ -25,20 +25,23 @@ def middle(
 
 @compiled
 def distinct_values(
-    ordered,  # (n,) sorted
+    ordered,  # (n,) sorted, NaN at the end
     weights,  # (n,) how often each counts
     values,  # (n,) filled with the distinct ones
     mass,  # (n,) filled with how much each weighs
 ):
-    """How many distinct values there are."""
+    """How many distinct values there are; NaN is none, and nothing but NaN is a 0."""
     n = 0
+    values[0], mass[0] = 0.0, 0.0
     for i in range(len(ordered)):
+        if np.isnan(ordered[i]):
+            break
         if n and ordered[i] == values[n - 1]:
             mass[n - 1] += weights[i]
         else:
             values[n], mass[n] = ordered[i], weights[i]
             n += 1
-    return n
+    return max(n, 1)
 
 # %% ../../nbs/api/07_growing/cutting.ipynb #9de1e523
 Cuts = namedtuple("Cuts", "lower upper edges n_bins exact")  # arrays over features, then bins
@@ -194,5 +197,5 @@ def note_missed(
         column = search.column[place]
         for i in range(len(tile)):
             b = blocks[place // LANES, first + i, place % LANES]
-            if lower[place, b] != tile[i, column]:
+            if not np.isnan(tile[i, column]) and lower[place, b] != tile[i, column]:
                 n_missed[k] = _add_missed(tile[i, column], missed[k], n_missed[k])

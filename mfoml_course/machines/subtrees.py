@@ -164,5 +164,6 @@ def tree_nodes_of(
     n = tree.n_samples.astype(float)
     value = simplex_means(tree.sums / n[:, None]) if n_classes else tree.sums / n[:, None] + mean
     cuts = dict(feature=feature, threshold=threshold, n_features=n_features, weight=weight)
+    cuts["missing_left"] = (left >= 0) & (tree.n_samples[left] > tree.n_samples[right])
     means = dict(value=value, jump=node_jumps(value, parent), measure=n / n[0], n_samples=tree.n_samples)
     return TreeNodes(parent=parent, left=left, right=right, **cuts, **means)

@@ -38,6 +38,7 @@ def _splits(
         right=right,
         feature=feature,
         threshold=np.where(inner, stored.threshold, np.nan),
+        missing_left=stored.missing_go_to_left.astype(bool) & inner,
         measure=stored.weighted_n_node_samples / stored.weighted_n_node_samples[0],
         n_samples=stored.n_node_samples.astype(int),
     )
@@ -74,6 +75,8 @@ def _sklearn_tree(
         value = np.array(stored.value).reshape(stored.node_count, estimator.n_outputs_)
     columns = np.arange(estimator.n_features_in_) if features is None else np.asarray(features)
     fields = _splits(stored, columns)
+    if not estimator.__sklearn_tags__().input_tags.allow_nan:
+        fields["missing_left"] = None  # it refuses what is missing
     return TreeNodes(
         **fields,
         value=value,

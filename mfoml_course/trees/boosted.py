@@ -69,7 +69,8 @@ def boosted_tree(
     mean = mean_of_leaves(tree.left, tree.right, tree.leaf_value[:, None], tree.cover)  # (n_nodes, 1)
     value[:, tree.output] = mean[:, 0]
     parent = node_parents(tree.left, tree.right)
-    same = {name: getattr(tree, name) for name in ("left", "right", "feature", "threshold", "weight")}
+    names = ("left", "right", "feature", "threshold", "weight", "missing_left")
+    same = {name: getattr(tree, name) for name in names}
     return TreeNodes(
         **same,
         parent=parent,

@@ -15,6 +15,7 @@ from .nodes import TreeNodes, apply
 
 # %% ../../nbs/api/02_trees/door.ipynb #6ad55853
 _LARGE = 3e38  # no 32-bit number is much larger
+_HOLED = 4  # rows in which values are missing
 
 
 def rows_between_cuts(
@@ -27,11 +28,14 @@ def rows_between_cuts(
     threshold = np.concatenate([t.threshold for t in nodes])
     X = np.zeros((n_rows, nodes[0].n_features), dtype=np.float32)
     for column in np.unique(feature[feature >= 0]):
-        cuts = np.unique(threshold[feature == column])
+        cuts = np.unique(threshold[(feature == column) & (threshold < np.inf)])
+        cuts = cuts if len(cuts) else np.zeros(1)  # only what is missing is set apart
         between = (cuts[:-1] + cuts[1:]) / 2
         width = 1 + np.abs(cuts[[0, -1]])
         values = np.nan_to_num(np.r_[cuts[0] - width[0], between, cuts[-1] + width[1]])
         X[:, column] = rng.choice(np.clip(values, -_LARGE, _LARGE), n_rows)
+    if all(t.missing_left is not None for t in nodes):
+        X[:_HOLED][rng.random(X[:_HOLED].shape) < 0.5] = np.nan
     return X
 
 # %% ../../nbs/api/02_trees/door.ipynb #a3ff85de

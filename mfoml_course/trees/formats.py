@@ -26,6 +26,9 @@ class StoredTree:
     weight: float = (
         1.0  # factor in the sum (XGBoost and LightGBM have their learning rates in leaf_value already)
     )
+    missing_left: np.ndarray | None = (
+        None  # (n_nodes,) whether a missing value goes left; None: it is refused
+    )
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def _xgboost_tree(
         cover=np.array(tree["sum_hessian"]),
         output=output,
         weight=weight,
+        missing_left=np.array(tree["default_left"], dtype=bool) & ~is_leaf,
     )
 
 # %% ../../nbs/api/02_trees/formats.ipynb #0c0d71d3
@@ -169,8 +173,8 @@ def _column(fields: dict, name: str, dtype=np.float64) -> np.ndarray:
     return np.array(fields.get(name, "").split(), dtype=dtype)
 
 # %% ../../nbs/api/02_trees/formats.ipynb #3f0aaeaa
-_ZERO_IS_MISSING = 4  # of the two bits of `decision_type` that say what counts as missing
-_MISSING_BITS = 12
+_ZERO_IS_MISSING, _NAN_IS_MISSING = 4, 8  # of the bits of `decision_type` that say what counts as missing
+_MISSING_BITS, _DEFAULT_LEFT = 12, 2
 
 
 def _check_lightgbm(fields: dict):
@@ -180,6 +184,15 @@ def _check_lightgbm(fields: dict):
     _reject(fields.get("is_linear") == "1", "linear leaves", "fit with linear_tree=False")
     missing = _column(fields, "decision_type", int) & _MISSING_BITS
     _reject(bool(np.any(missing == _ZERO_IS_MISSING)), "zero_as_missing=True", "fit with False")
+
+
+def _lightgbm_missing(
+    fields: dict,  # one tree's block
+) -> np.ndarray:  # (n_splits,)
+    """Whether what is missing goes left; where a split has seen none, it is read as 0."""
+    kind = _column(fields, "decision_type", int)
+    by_default = (kind & _DEFAULT_LEFT) > 0
+    return np.where(kind & _NAN_IS_MISSING, by_default, 0 <= _column(fields, "threshold"))
 
 
 def _lightgbm_tree(
@@ -202,6 +215,7 @@ def _lightgbm_tree(
         threshold=np.r_[_column(fields, "threshold"), np.full(len(value), np.nan)],
         leaf_value=np.r_[np.full(n_splits, np.nan), value],
         cover=np.r_[_column(fields, "internal_count"), leaf_count],
+        missing_left=np.r_[_lightgbm_missing(fields), np.zeros(len(value), dtype=bool)],
         output=output,
         weight=weight,
     )

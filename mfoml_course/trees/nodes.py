@@ -30,6 +30,7 @@ class TreeNodes:
     n_features: int  # columns of X
     weight: float = 1.0  # the tree's factor in its forest's sum
     single: bool = True  # True: X is rounded to 32-bit floats before it is compared
+    missing_left: np.ndarray | None = None  # (n_nodes,) whether NaN goes left; None: NaN is refused
 
     @property
     def n_nodes(self) -> int:
@@ -142,6 +143,8 @@ def check_features(
     X: np.ndarray,  # (n_samples, n_features)
     n_features: int,  # columns that are expected
     names: np.ndarray | None = None,  # (n_features,) names of the columns in the fit, if it had any
+    *,
+    missing: bool = False,  # whether NaN may stand for what is missing
 ) -> np.ndarray:  # (n_samples, n_features) floats
     """X as an array of finite numbers, or an error that says what is wrong with it."""
     refuse_partitioned(X=X)
@@ -153,8 +156,8 @@ def check_features(
         X = X.astype(float)
     with np.errstate(over="ignore", invalid="ignore"):
         total = X.sum(dtype=np.promote_types(X.dtype, np.float32))  # finite only where all numbers are
-    if not np.isfinite(total) and not np.isfinite(X).all():
-        raise ValueError("X holds NaN or infinite values: drop or impute them first")
+    if not np.isfinite(total) and (np.isinf(X).any() if missing else not np.isfinite(X).all()):
+        raise ValueError(f"X holds {'' if missing else 'NaN or '}infinite values: drop or impute them first")
     return X
 
 # %% ../../nbs/api/02_trees/nodes.ipynb #71b5ea55
@@ -162,10 +165,15 @@ LARGEST = np.finfo(np.float32).max  # that 32-bit floats hold
 
 
 def check_single(
-    X: np.ndarray,  # (n_samples, n_features) finite
+    X: np.ndarray,  # (n_samples, n_features) finite or NaN
 ) -> None:
     """A ValueError for numbers that are too large for 32-bit floats."""
-    if X.dtype == np.float64 and max(X.max(initial=0.0), -X.min(initial=0.0)) > LARGEST:
+    if X.dtype != np.float64:
+        return
+    ends = np.array([X.max(initial=0.0), X.min(initial=0.0)])
+    if np.isnan(ends).any():
+        ends = np.array([np.fmax.reduce(X, axis=None), np.fmin.reduce(X, axis=None)])
+    if (np.abs(ends) > LARGEST).any():
         raise ValueError(f"X holds numbers beyond {LARGEST:.2g}, and this model compares in 32-bit floats")
 
 
@@ -174,7 +182,7 @@ def apply(
     X: np.ndarray,  # (n_samples, n_features)
 ) -> np.ndarray:  # (n_samples,) index of the leaf
     """The leaf that each sample falls into."""
-    X = check_features(X, nodes.n_features)
+    X = check_features(X, nodes.n_features, missing=nodes.missing_left is not None)
     if nodes.single:
         check_single(X)
     at = np.zeros(len(X), dtype=int)
@@ -183,6 +191,8 @@ def apply(
         node = at[rows]
         value = X[rows, nodes.feature[node]]
         goes_left = (value.astype(np.float32) if nodes.single else value) <= nodes.threshold[node]
+        if nodes.missing_left is not None:
+            goes_left |= np.isnan(value) & nodes.missing_left[node]
         at[rows] = np.where(goes_left, nodes.left[node], nodes.right[node])
         rows = rows[nodes.feature[at[rows]] != -1]
     return at

@@ -116,7 +116,7 @@ def m_term_sum(
     if is_partitioned(X):
         return _sum_of_parts(wavelets, forest, X, n_terms)
     nodes = _own_nodes(wavelets, forest)
-    X = check_features(X, wavelets.n_features, wavelets.feature_names)
+    X = check_features(X, wavelets.n_features, wavelets.feature_names, missing=wavelets.affine is None)
     values, leaves = truncated_values(wavelets, nodes, n_terms), row_leaves(forest, nodes, X)
     Y_hat = _truncated_prediction(wavelets, nodes, values, leaves, X)
     return Y_hat.ravel() if _predicts_numbers(forest, wavelets) else Y_hat
@@ -187,7 +187,7 @@ def m_term_curve(
     if is_partitioned(X) or is_partitioned(y):
         return _curve_of_parts(wavelets, forest, X, y, sample_weight)
     nodes, forest = _own_nodes(wavelets, forest), local_model(forest)
-    X = check_features(X, wavelets.n_features, wavelets.feature_names)
+    X = check_features(X, wavelets.n_features, wavelets.feature_names, missing=wavelets.affine is None)
     Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))
     weight = wavelets.tree_weight.astype(wavelets.coef.dtype)[wavelets.tree]

@@ -178,7 +178,7 @@ def _affine_paths(
 
 def _honest_terms(wavelets: Wavelets, forest, nodes: list[TreeNodes], X, y, sample_weight) -> HonestTerms:
     """What out-of-bag rows confirm of the wavelets, of order 1 or 2."""
-    X = check_features(X, wavelets.n_features)
+    X = check_features(X, wavelets.n_features, missing=wavelets.affine is None)
     affine = None if wavelets.order == 1 else _affine_paths(wavelets, nodes, X)
     return honest_terms(forest, nodes, X, y, sample_weight=sample_weight, affine=affine)
 
@@ -201,7 +201,7 @@ def forest_wavelets(
         honest = terms_of_parts(forest, X, y, order=order, sample_weight=sample_weight)
         X, y = box_of(X, y, nodes[0].n_features), None
     elif X is not None:
-        X = check_features(X, nodes[0].n_features, names)
+        X = check_features(X, nodes[0].n_features, names, missing=order == 1 and measure == "samples")
     wavelets = _node_wavelets(nodes, offset, _log_measures(nodes, X, measure))
     wavelets = replace(wavelets, feature_names=names, honest=honest)
     if order == 2:
