@@ -124,7 +124,7 @@ class Growth:
         self.data, self.labels, self.rows, self.limits = data, labels, rows, limits
         n, self.twins = data.n_features, np.empty(0, np.int64) if twins is None else twins
         self.rank = rank_places(random_state.permutation(n), self.twins, LANES * len(data.blocks))
-        self.deck = np.arange(n)
+        self.deck, self.n_classes = np.arange(n), int(labels.codes.max(initial=0)) + 1
         self.state = random_state.randint(1, 2**31 - 1, size=1).astype(np.uint64)
         self.nodes = np.full((2 * len(rows), 9), -1, np.int32)
         self.nodes[0, [START, STOP, DEPTH]] = 0, len(rows), 0
@@ -132,7 +132,6 @@ class Growth:
         self.spare, self.n_nodes = np.empty_like(rows), 1
         self.values, self.n_bins, self.desks = values, int(data.n_bins.max()), {}
         self.made_for, self.thresholds = np.zeros(2 * len(rows)), np.full(2 * len(rows), np.nan)
-        self.n_classes = int(labels.codes.max(initial=0)) + 1
 
     def desk(
         self,
