@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..trees.nodes import TreeNodes, apply
+from ..trees.nodes import TreeNodes, apply, node_levels
 from .affine import check_rows, label_array, tree_bags
 from .paths import AffinePaths, fold_numbers, leaf_errors, path_terms
 
@@ -71,6 +71,7 @@ def tree_honest(
     *,
     sample_weight: np.ndarray | None = None,  # (n_unseen,)
     n_bag: int = 0,  # distinct rows that the tree was grown on; 0: the root's
+    inside: np.ndarray | None = None,  # (n_nodes,) weight of these rows; None: their number
     affine: AffinePaths | None = None,  # of order 2
     coef: np.ndarray | None = None,  # (n_nodes, n_basis, n_outputs) of order 2
 ) -> HonestTerms:  # of this tree alone, number 0
@@ -80,7 +81,7 @@ def tree_honest(
         raise ValueError("expected an out-of-bag row for every tree, got a tree with none: lower max_samples")
     weight = weight / weight.sum()
     energy, variance, folds = path_terms(
-        nodes, leaf, Y, weight=weight, fold=fold_numbers(rows), affine=affine
+        nodes, leaf, Y, weight=weight, fold=fold_numbers(rows), inside=inside, affine=affine
     )
     error = (leaf_errors(nodes, leaf, Y, affine) ** 2).sum(axis=1)
     spread = weight @ ((Y - nodes.value[0]) ** 2).sum(axis=1)
@@ -209,6 +210,15 @@ def row_leaves(
     return [apply(t, X) for t in nodes]
 
 
+def _weight_inside(nodes: TreeNodes, leaf: np.ndarray, weight: np.ndarray) -> np.ndarray:  # (n_nodes,)
+    """The weight of some rows in every node."""
+    inside = np.bincount(leaf, weight, nodes.n_nodes)
+    for level in reversed(node_levels(nodes)):
+        inner = level[nodes.left[level] != -1]
+        inside[inner] = inside[nodes.left[inner]] + inside[nodes.right[inner]]
+    return inside
+
+
 def check_own(
     forest,  # a fitted model whose leaves hold means, or other values of their own samples
     nodes: list[TreeNodes],  # its trees
@@ -239,7 +249,10 @@ def honest_terms(
     for number, (t, leaf, bag) in enumerate(zip(nodes, row_leaves(forest, nodes, X), bags)):
         check_leaves(t, leaf[bag], Y[bag], bag, weight=weight[bag], has_means=holds_means(forest))
         rows = unseen_rows(bag, len(X))
-        kept = dict(sample_weight=weight[rows], n_bag=len(np.unique(bag)))
+        once = np.unique(bag)
+        kept = dict(sample_weight=weight[rows], n_bag=len(once))
+        if sample_weight is not None:
+            kept |= dict(inside=_weight_inside(t, leaf[once], weight[once]))
         extra = {} if affine is None else affine[number](rows)
         trees.append(tree_honest(t, leaf[rows], Y[rows], rows, **kept, **extra))
     n_classes, radius = label_classes(Y, hasattr(forest, "classes_"))

@@ -27,18 +27,21 @@ def fold_numbers(
 # %% ../../nbs/api/03_wavelets/paths.ipynb #df6581e2
 def split_measures(
     nodes: TreeNodes,
+    inside: np.ndarray | None = None,  # (n_nodes,) weight of the distinct rows; None: their number
 ) -> np.ndarray:  # (n_nodes,) share of the parent's distinct rows; 1 at the root
     """How a node's distinct rows are shared among its children."""
-    return np.where(nodes.parent >= 0, nodes.n_samples / nodes.n_samples[nodes.parent], 1.0)
+    inside = nodes.n_samples if inside is None else inside
+    return np.where(nodes.parent >= 0, inside / inside[nodes.parent], 1.0)
 
 
 def mean_jumps(
     nodes: TreeNodes,
+    inside: np.ndarray | None = None,  # (n_nodes,) weight of the distinct rows; None: their number
 ) -> np.ndarray:  # (n_nodes, n_outputs) 0 at a leaf, and where no row of the bag is repeated
     """The mean over a node's distinct rows of the jump to its children."""
     mean = np.zeros(nodes.jump.shape)
     children = np.flatnonzero(nodes.parent >= 0)
-    share = split_measures(nodes)[children, None]
+    share = split_measures(nodes, inside)[children, None]
     np.add.at(mean, nodes.parent[children], share * nodes.jump[children])
     return mean
 
@@ -83,11 +86,12 @@ def path_terms(
     *,
     weight: np.ndarray,  # (n_unseen,) that sum to 1
     fold: np.ndarray,  # (n_unseen,) in 0..15
+    inside: np.ndarray | None = None,  # (n_nodes,) weight of the bag's distinct rows; None: their number
     affine: AffinePaths | None = None,  # of order 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n_nodes,) e and v, (n_nodes, 16) e by fold
     """The honest terms of every node of a tree; zero at the leaves."""
     n_nodes, places, terms = nodes.n_nodes, [np.empty(0, int)], [np.empty(0)]
-    mean = np.zeros_like(nodes.jump) if affine is not None else mean_jumps(nodes)
+    mean = np.zeros_like(nodes.jump) if affine is not None else mean_jumps(nodes, inside)
     left = leaf_errors(nodes, leaf, Y, affine)
     at, rows = leaf, np.arange(len(leaf))
     while len(rows := rows[nodes.parent[at] >= 0]):
