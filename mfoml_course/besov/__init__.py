@@ -21,7 +21,7 @@ from .measuring import measure_wavelets
 from .profile import DecayProfile as DecayProfile
 from .profile import decay_profile as decay_profile
 from .reading import ESTIMATORS
-from .samples import checked_samples, checked_seed, checked_weight
+from .samples import check_unit, checked_samples, checked_seed, checked_weight
 from .unexplained import unexplained_fraction as unexplained_fraction
 from .unexplained import unexplained_variance as unexplained_variance
 from .verdicts import NOISE, SmoothnessIndex, tau_of
@@ -119,6 +119,7 @@ def smoothness_index(
     _check_cutoff(cutoff)
     if method == "norms":
         return _fixed_index(wavelets, alpha)
+    check_unit(float(np.abs(wavelets.coef).max(initial=0)))
     measured = "consensus" if method == "angle" else method
     index = measure_wavelets(
         wavelets, method=measured, cutoff=cutoff, residual=residual, leaves=leaves, confidence=confidence

@@ -185,6 +185,10 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
             return fit_partitions(self, X, y, sample_weight)
         refuse_masked(X=X, y=y, sample_weight=sample_weight)
         refuse_complex(y)
+        shape = np.asarray(y).shape
+        if len(shape) == 2 and shape[1] > 1:
+            words = "fit one forest an output, as sklearn.multioutput.MultiOutputClassifier does"
+            raise ValueError(f"expected one label a sample, y of shape (n_samples,), got {shape}: {words}")
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
