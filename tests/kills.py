@@ -158,9 +158,7 @@ def contents(place):
 
 def differences(one, other):
     """Names of the files that are in one only, or say something else."""
-    return sorted(
-        name for name in one | other if name not in one or name not in other or one[name] != other[name]
-    )
+    return sorted(name for name in one | other if repr(one.get(name, ...)) != repr(other.get(name, ...)))
 
 
 def row_of(name, command, folder, n_kills, rng):

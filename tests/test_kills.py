@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +128,12 @@ def test_a_workshop_that_is_killed_runs_again(tmp_path):
     said = [process.communicate(timeout=PATIENCE)[0] for process in both]
     ended = sorted(process.returncode for process in both)
     assert ended == [0, 1] and any("is in use by process" in words for words in said), said
+
+
+def test_commands_that_are_killed_at_random_moments_end_as_if_undisturbed(tmp_path):
+    found = tmp_path / "found.json"
+    asked = ["--only", "train,collapse,bench svsl", "--n", "27", "--seed", "17", "--out", found]
+    script = Path(__file__).parent / "kills.py"
+    subprocess.run([sys.executable, script, *map(str, asked), "--folder", tmp_path / "in"], check=True)
+    rows = json.loads(found.read_text())
+    assert [row["differs"] for row in rows] == [[], [], []] and sum(len(row["kills"]) for row in rows) > 3
