@@ -8,6 +8,7 @@ __all__ = ['MENDABLE', 'BUDGETS', 'SEED', 'WATCHED', 'in_options', 'told', 'budg
            'show_timed']
 
 # %% ../../nbs/api/40_course/terminal.ipynb #b0cc04a8
+import errno
 import re
 import time
 import warnings
@@ -22,7 +23,7 @@ import click
 from . import CourseError
 
 # %% ../../nbs/api/40_course/terminal.ipynb #ac842865
-MENDABLE = (ValueError, OSError, FloatingPointError, ImportError)  # errors that a user can mend
+MENDABLE = (ValueError, OSError, FloatingPointError, ImportError, MemoryError)  # errors that a user can mend
 
 
 def in_options(
@@ -37,13 +38,22 @@ def in_options(
     return message
 
 
+def _words(error: Exception) -> str:
+    """What an error says; of a full disk or memory what to do."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({error}): make room, and the same command goes on"
+    if isinstance(error, MemoryError):
+        return f"the memory is full ({str(error) or 'MemoryError'}): ask for fewer samples, or for less at once"
+    return str(error)
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Turn the errors that a user can mend into messages, and Ctrl-C into exit code 130."""
     try:
         yield
     except MENDABLE as error:
-        raise CourseError(in_options(str(error), click.get_current_context(silent=True))) from error
+        raise CourseError(in_options(_words(error), click.get_current_context(silent=True))) from error
     except KeyboardInterrupt:
         click.echo("\nstopped; the finished epochs are kept, the same command goes on")
         raise click.exceptions.Exit(130) from None
