@@ -145,7 +145,8 @@ def by_partition(
 
         check_is_fitted(self)
         empty = method(self, np.zeros((1, self.n_features_in_)))[:0]
-        return map_over(X, _predicted, light(self), method.__name__, empty=empty)
+        given = dict(empty=empty, n_features=self.n_features_in_)
+        return map_over(X, _predicted, light(self), method.__name__, **given)
 
     return either
 

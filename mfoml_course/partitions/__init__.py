@@ -207,11 +207,13 @@ def map_over(
     ask: Callable,  # (part, *given) -> (n,) or (n, n_columns)
     *given,
     empty: np.ndarray,  # (0,) or (0, n_columns) what it says of no rows
+    n_features: int | None = None,  # that X must have; None: any
 ):  # dask array
-    """Asks every partition, when the answer is wanted; the answers are an array."""
+    """Asks every partition, when the answer is wanted; ValueError at once where X has other features."""
     import dask
 
-    partitions_of(X)
+    if n_features not in (None, partitions_of(X).n_features):
+        raise ValueError(f"expected X of shape (n_samples, {n_features}), got {X.shape}")
     check_workers()
     columns = {"drop_axis": 1} if empty.ndim == 1 else {"chunks": (X.chunks[0], empty.shape[1:])}
     literal = dask.delayed(given, traverse=False)

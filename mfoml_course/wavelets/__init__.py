@@ -136,7 +136,7 @@ def _sum_of_parts(wavelets: Wavelets, forest, X, n_terms: int):
     """The M-term sum of a dask array as a dask array."""
     given = *sent(wavelets, forest), n_terms
     empty = _sum_of_part(np.zeros((1, wavelets.n_features)), *given)[:0]
-    return map_over(X, _sum_of_part, *given, empty=empty)
+    return map_over(X, _sum_of_part, *given, empty=empty, n_features=wavelets.n_features)
 
 # %% ../../nbs/api/03_wavelets.ipynb #3648cb6e
 def root_terms(
