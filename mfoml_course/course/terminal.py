@@ -43,7 +43,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full ({error}): make room, and the same command goes on"
     if isinstance(error, MemoryError):
-        return f"the memory is full ({str(error) or 'MemoryError'}): ask for fewer samples, or for less at once"
+        return f"the memory is full ({str(error) or 'MemoryError'}): ask for fewer samples or layers"
     return str(error)
 
 
