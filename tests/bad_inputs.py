@@ -6,6 +6,7 @@ it: nothing else may be silent.
 """
 
 import argparse
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -25,11 +26,13 @@ from mfoml_course.collapse import (
 from mfoml_course.forest import WaveletForestClassifier, WaveletForestRegressor
 from mfoml_course.importance import wavelet_importance
 from mfoml_course.ncc import class_means, ncc_mismatch, nearest_class_center
+from mfoml_course.records.tables import write_table
 from mfoml_course.simplex import encode_labels
 from mfoml_course.sparsity import besov_seminorm, log_sparsity, sparsity, sparsity_derivative
 from mfoml_course.svsl import variability_loss
 from mfoml_course.wavelets import forest_wavelets, m_term_curve, m_term_sum, wavelet_norms
 
+ADDRESS = r"0x[0-9a-f]{6,}"  # of an object, which is another in every run
 RNG = np.random.default_rng(0)
 X = RNG.random((60, 3))
 Y = X[:, 0] + RNG.normal(size=60) / 9
@@ -103,15 +106,15 @@ FINE_KINDS = ("range: far below 0",)
 FINE = {
     ("nearest_class_center", "features", "empty"),
     ("nearest_class_center", "features", "mismatch: a row less"),
-    ("nearest_class_center", "means", "nan"),
+    ("nearest_class_center", "means", "value: nan"),
     ("nearest_class_center", "means", "mismatch: a row less"),
-    ("ncc_mismatch", "means", "nan"),
-    ("simplex_etf_error", "means", "nan"),
+    ("ncc_mismatch", "means", "value: nan"),
+    ("simplex_etf_error", "means", "value: nan"),
     ("simplex_etf_error", "means", "empty"),
     ("simplex_etf_error", "means", "mismatch: a row less"),
-    ("self_duality_error", "means", "nan"),
-    ("variability_loss", "features", "nan"),
-    ("variability_loss", "features", "inf"),
+    ("self_duality_error", "means", "value: nan"),
+    ("variability_loss", "features", "value: nan"),
+    ("variability_loss", "features", "value: inf"),
     ("sparsity", "norms", "mismatch: a row less"),
     ("sparsity", "tau", "shape: a single number"),
     ("sparsity", "tau", "shape: two axes more"),
@@ -121,12 +124,12 @@ FINE = {
     ("sparsity_derivative", "norms", "mismatch: a row less"),
     ("m_term_sum", "X", "empty"),
     ("m_term_sum", "X", "mismatch: a row less"),
-    ("m_term_sum", "X", "nan"),
-    ("m_term_curve", "X", "nan"),
-    ("WaveletForestRegressor.fit, exact", "X", "nan"),
-    ("WaveletForestRegressor.fit, hist", "X", "nan"),
-    ("WaveletForestClassifier.fit", "X", "nan"),
-    ("WaveletForestRegressor.predict", "X", "nan"),
+    ("m_term_sum", "X", "value: nan"),
+    ("m_term_curve", "X", "value: nan"),
+    ("WaveletForestRegressor.fit, exact", "X", "value: nan"),
+    ("WaveletForestRegressor.fit, hist", "X", "value: nan"),
+    ("WaveletForestClassifier.fit", "X", "value: nan"),
+    ("WaveletForestRegressor.predict", "X", "value: nan"),
     ("encode_labels", "y", "empty"),
     ("encode_labels", "y", "mismatch: a row less"),
     ("WaveletForestClassifier.fit", "y", "dtype: texts"),
@@ -142,8 +145,8 @@ KINDS = {  # what is done to an array
     "shape: two axes more": lambda a: like(a, np.asarray(a)[..., None, None]),
     "dtype: complex": lambda a: like(a, np.asarray(a) + 1j),
     "dtype: texts": lambda a: np.asarray(a).astype(str).astype(object) + "x",
-    "nan": lambda a: like(a, with_one(a, np.nan)),
-    "inf": lambda a: like(a, with_one(a, np.inf)),
+    "value: nan": lambda a: like(a, with_one(a, np.nan)),
+    "value: inf": lambda a: like(a, with_one(a, np.inf)),
     "empty": lambda a: like(a, np.asarray(a)[:0]),
     "mismatch: a row less": lambda a: like(a, np.asarray(a)[:-1]),
     "range: far below 0": lambda a: like(a, np.asarray(a) - 1000),
@@ -185,13 +188,17 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, help="a Markdown file for the table")
+    parser.add_argument(
+        "--record", type=Path, help="a JSON file for the same, which the page of the campaign reads"
+    )
     parser.add_argument("--door", action="append")
     options = parser.parse_args(arguments)
     rows = [row for row in spoilt_calls() if not options.door or row[0] in options.door]
     lines = ["| door | argument | kind | what is said |", "|:--|:--|:--|:--|"]
-    silent, obscure = [], []
+    silent, obscure, record = [], [], []
     for door, name, kind, call in rows:
         said = told(call)
+        record.append(dict(door=door, argument=name, kind=kind, said=re.sub(ADDRESS, "...", said)))
         lines.append(f"| `{door}` | `{name}` | {kind} | {said.replace('|', '¦') or '(answered)'} |")
         if not said and kind not in FINE_KINDS and (door, name, kind) not in FINE:
             silent.append(f"{door}({name}): {kind}")
@@ -199,6 +206,9 @@ def main(arguments=None):
             word in said.lower() for word in (name.lower(), "expected", "label", "sample", "class", "array")
         ):
             obscure.append(f"{door}({name}): {kind}: {said[:90]}")
+    if options.record:
+        command = "python tests/bad_inputs.py --record FILE"
+        write_table(options.record, record, command=command, settings={"doors": len(DOORS)})
     if options.out:
         options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(*(f"silent: {row}" for row in silent), *(f"obscure: {row}" for row in obscure), sep="\n")

@@ -1,5 +1,6 @@
 """No bad input of bad_inputs.py is answered in silence."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -17,3 +18,11 @@ def test_none_is_silent_and_few_are_obscure(tmp_path, capsys):
     assert code == 0 and said.count("obscure: ") <= FEW, said
     rows = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()[2:]
     assert len(rows) == len(spoilt_calls()) > 250
+
+
+def test_the_page_of_the_campaign_shows_every_call():
+    record = Path(__file__).resolve().parent.parent / "nbs" / "workshop" / "records" / "bad_inputs.json"
+    rows = json.loads(record.read_text(encoding="utf-8"))["rows"]
+    assert [(row["door"], row["argument"], row["kind"]) for row in rows] == [
+        row[:3] for row in spoilt_calls()
+    ]
