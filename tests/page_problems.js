@@ -23,7 +23,7 @@ theme => {
         if (!svg || box.width < 100 || box.height < 100) return say('empty');
         if (!figure.querySelector('.overplot path, .overplot image, .imagelayer image, .gl-container canvas, .pielayer path, .polarlayer path')) say('nothing drawn');
         if (Math.abs(box.width - column.width) > 2 || column.right > width + 1) say(`${box.width} wide in a column of ${column.width}`);
-        const words = figure.querySelectorAll('.gtitle, .xtitle, .ytitle, .legendtext, .xtick text, .ytick text');
+        const words = figure.querySelectorAll('.gtitle, .xtitle, .ytitle, .legendtext, .xtick text, .ytick text, .annotation-text');
         for (const word of words) {
             const at = word.getBoundingClientRect();
             if (at.width && (at.left < box.left - 4 || at.right > box.right + 4 || at.top < box.top - 4 || at.bottom > box.bottom + 4))
@@ -60,6 +60,39 @@ theme => {
         }
         return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
     };
+    const ratioOf = (a, b) => { const [x, y] = [luminance(a), luminance(b)].sort((one, other) => other - one); return (x + .05) / (y + .05); };
+    // Marks of a figure (lines, dots, bars, error bars, borders) against its ground: 4.5. Cells of heat maps are none, and what lies
+    // on cells is seen by its outline; bands are areas beside a line.
+    const MARKS = {
+        stroke: '.scatterlayer .js-line, .errorbar path, .shapelayer path, .boxlayer path.box, .polarlayer .js-line',
+        fill: '.scatterlayer path.point, .barlayer .point path, .pielayer .surface, .polarlayer path.point, .legendpoints path',
+    };
+    const faded = element => { let all = 1; for (let e = element; e && e.tagName !== 'DIV'; e = e.parentElement) all *= +getComputedStyle(e).opacity; return all; };
+    const paint = (style, kind, opacity) => {  // as [r, g, b, a], or null for none
+        const colour = style[kind] === 'none' || style[kind].startsWith('url') ? [] : channels(style[kind]);
+        return colour.length < 3 ? null : [...colour.slice(0, 3), (colour[3] ?? 1) * style[`${kind}Opacity`] * opacity];
+    };
+    [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
+        const below = ground(figure), told = new Set();
+        for (const [kind, found] of Object.entries(MARKS)) for (const mark of figure.querySelectorAll(found)) {
+            const style = getComputedStyle(mark), opacity = faded(mark), lined = parseFloat(style.strokeWidth) > 0;
+            const key = `${kind}|${style.fill}|${style.fillOpacity}|${style.stroke}|${style.strokeOpacity}|${lined}|${opacity}`;
+            if (told.has(key) || !opacity) continue;
+            told.add(key);
+            const line = lined && paint(style, 'stroke', opacity), area = kind === 'fill' && paint(style, 'fill', opacity);
+            const on = [line, area].filter(one => one && one[3] > 0).map(one => over(one, below));
+            if (!on.length) continue;  // an area with no line, drawn behind the marks
+            const onCells = mark.closest('.plot, .shapelayer, .main-svg').querySelector('.heatmaplayer image, .imagelayer image') || figure.querySelector('.heatmaplayer image');
+            const best = Math.max(...on.map(one => ratioOf(one, below))), apart = on.length === 2 ? ratioOf(...on) : 0;
+            if (best < 4.49 && !(onCells && (apart >= 4.49 || kind === 'stroke')))
+                wrong.push(`figure ${number + 1}: contrast ${best.toFixed(2)} of a mark (${on.map(one => one.map(Math.round)).join(' and ')} on ${below.map(Math.round)}) ${name(mark)}`);
+        }
+    });
+    // On a phone a legend takes its room from the page, not from the plot.
+    if (width < 560) [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
+        const plot = figure.querySelector('.mfoml-plot'), enough = Math.min(220, (figure.mfomlFigure.layout?.height || 420) - 110);
+        if (plot?._fullLayout?._size.h < enough - 6) wrong.push(`figure ${number + 1}: a plot of ${Math.round(plot._fullLayout._size.h)} px, ${enough} asked`);
+    });
     const seen = new Set();
     const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
@@ -71,7 +104,7 @@ theme => {
         if (colour.length < 3 || style.visibility === 'hidden' || style.opacity === '0') continue;
         const below = ground(element.closest('svg') ? element.closest('.mfoml-figure, svg').parentElement : element);
         const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-        const [a, b] = [luminance(over(colour, below)), luminance(below)].sort((x, y) => y - x), ratio = (a + .05) / (b + .05);
+        const ratio = ratioOf(over(colour, below), below);
         const key = `${colour}|${below}|${large}`;
         if (ratio < (large ? 3 : 4.5) - .01 && !seen.has(key)) {
             seen.add(key);

@@ -11,6 +11,7 @@ pytest.importorskip("myst_nb", reason="the docs extra is not installed")
 
 from mfoml_course.course.readme import is_drawn, listed_index, notebook_markdown, readme_text
 from mfoml_course.course.report import render_report
+from mfoml_course.plots.figures import ON_DARK
 
 MEND = "run: mfoml docs --readme"
 
@@ -73,3 +74,9 @@ def test_a_report_needs_notebooks(tmp_path, root):
     with pytest.raises(FileNotFoundError, match="no executed notebook"):
         render_report([tmp_path / "none.ipynb"], tmp_path / "report", root=root)
     assert not (tmp_path / "report").exists()
+
+
+def test_the_site_draws_the_palette_of_the_plots(root):
+    script = (root / "mfoml_course" / "data" / "site" / "static" / "figures.js").read_text(encoding="utf-8")
+    table = script.partition("const ON_DARK = {")[2].partition("};")[0]
+    assert dict(re.findall(r'"(#\w+)": "(#\w+)"', table)) == ON_DARK

@@ -137,7 +137,7 @@ def _draw_scores(
 ) -> None:
     """Single scores as faint dots, a little below the model's row."""
     rows = np.repeat(np.arange(len(scores)) + 0.24, scores.shape[1])
-    dots = dict(color=INK, size=6, opacity=0.45)
+    dots = dict(color=INK, size=6, symbol="circle-open")
     figure.add_scatter(x=scores.ravel(), y=rows, mode="markers", name="single scores", marker=dots)
 
 

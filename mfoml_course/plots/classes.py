@@ -31,7 +31,7 @@ def _class_dots(
 ) -> go.Scatter:
     """The samples of one class; ten colours times six shifted symbols keep 60 classes apart."""
     symbol = SYMBOLS[(i + i // len(CLASS_COLORS)) % len(SYMBOLS)]
-    marker = dict(color=CLASS_COLORS[i % len(CLASS_COLORS)], symbol=symbol, size=5, opacity=0.75)
+    marker = dict(color=CLASS_COLORS[i % len(CLASS_COLORS)], symbol=symbol, size=5)
     x, y = points.astype(np.float32).T
     return go.Scatter(x=x, y=y, mode="markers", name=label, legendgroup=label, marker=marker)
 

@@ -33,7 +33,7 @@ def _draw_samples(
     """Samples as grey dots."""
     x = check_values("points[0]", points[0])
     y = check_values("points[1]", points[1], length=len(x))
-    dots = dict(size=8 if len(x) <= FEW_DOTS else 4, color=INK, opacity=0.6)
+    dots = dict(size=8 if len(x) <= FEW_DOTS else 4, color=INK)
     figure.add_scatter(x=x, y=y, mode="markers", name="samples", marker=dots)
 
 

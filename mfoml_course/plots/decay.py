@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mfoml_course.plots.figures import (
+    CLEAR,
     COLORS,
     INK,
     check_values,
@@ -36,7 +37,7 @@ def _draw_energies(
         if name == "confirmed" and error is not None:
             bars = dict(array=error[shown], arrayminus=np.minimum(error, 0.9 * energy)[shown], color=INK)
         look = dict(mode="lines+markers", name=name, line=line_style(i), marker=dot_style(i), error_y=bars)
-        figure.add_scatter(x=scale[shown], y=energy[shown], **look, row=1, col=1)
+        figure.add_scatter(x=scale[shown], y=energy[shown], **look, legend="legend2", row=1, col=1)
 
 
 def _draw_laws(
@@ -47,9 +48,21 @@ def _draw_laws(
 ) -> None:
     """Sorted sizes as dots, laws as lines."""
     dots = dict(size=4, color=INK)
-    figure.add_scatter(x=rank, y=size, mode="markers", name="sizes", marker=dots, row=1, col=2)
+    look = dict(legend="legend3", row=1, col=2)
+    figure.add_scatter(x=rank, y=size, mode="markers", name="sizes", marker=dots, **look)
     for i, (name, law) in enumerate(laws.items(), start=2):
-        figure.add_scatter(x=rank, y=law, mode="lines", name=name, line=line_style(i), row=1, col=2)
+        figure.add_scatter(x=rank, y=law, mode="lines", name=name, line=line_style(i), **look)
+
+
+def _legends_inside(
+    figure: go.Figure,  # changed in place
+) -> None:
+    """A legend a panel, at the lower left: what is drawn falls from the upper left to the lower right."""
+    corner = dict(orientation="v", xref="paper", xanchor="left", yref="paper", y=0, yanchor="bottom")
+    for number, axis in enumerate((figure.layout.xaxis, figure.layout.xaxis2), start=2):
+        figure.layout[f"legend{number}"] = dict(
+            **corner, x=axis.domain[0] + 0.01, bgcolor=CLEAR, font_size=11
+        )
 
 # %% ../../nbs/api/30_plots/decay.ipynb #990cc107
 def plot_decay(
@@ -82,6 +95,7 @@ def plot_decay(
     figure.update_yaxes(type="log", minorloglabels="none", exponentformat="power")
     figure.update_xaxes(title_text="scale ℓ", row=1, col=1)
     figure.update_xaxes(title_text="rank a tree", type="log", minorloglabels="none", row=1, col=2)
+    _legends_inside(figure)
     finish_figure(figure, _tell_decay(scale, claimed, confirmed, len(rank), words), title=title, height=420)
     return _below(figure, words)
 

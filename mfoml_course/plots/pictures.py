@@ -152,7 +152,7 @@ def _draw_background(
 ) -> None:
     """What every step of the slider shows: samples as dots, the truth dotted."""
     if points is not None:
-        dots = dict(size=4, color=INK, opacity=0.5)
+        dots = dict(size=4, color=INK)
         figure.add_scatter(x=points[0], y=points[1], mode="markers", name="samples", marker=dots)
     if truth is not None:
         line = dict(color=COLORS[2], dash="dot")

@@ -17,6 +17,18 @@
     return lines;
   }, []);
 
+  // The course's colours on white paper, and their partners on the dark page: ON_DARK of mfoml_course.plots.figures.
+  const ON_DARK = {
+    "#034190": "#80A2FE", "#900902": "#F64A54", "#5E7D46": "#99E670", "#C80375": "#FF6399", "#B35E01": "#CD8316", "#3178B7": "#55D7FE",
+    "#5E07BC": "#8676FE", "#564B30": "#CDC816", "#5C0160": "#D358D2", "#6E58CD": "#AB9AC8", "#5C5C5C": "#A8ADB4",
+  };
+  const onDark = (part) => {  // a copy in the partners; any other colour is its author's choice and stays
+    if (typeof part === "string") return ON_DARK[part.toUpperCase()] || part;
+    if (Array.isArray(part)) return part.length && typeof part[0] === "number" ? part : part.map(onDark);
+    if (!part || typeof part !== "object") return part;
+    return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, onDark(value)]));
+  };
+
   // What the theme decides goes into the figure's template, so that a colour the author chose stays.
   const themed = (element) => {
     const text = getComputedStyle(element).color;
@@ -76,6 +88,56 @@
     }
   };
 
+  // On a phone panels of curves that stand side by side stand one below the other, each with its own title and legend.
+  const PANEL = 210, BETWEEN = 84;  // px
+  const DRAWN = ["scatter", "bar", undefined];
+  const besides = (figure, layout) => {  // the panels in reading order, or none where they share an axis or hold pictures
+    const axes = Object.keys(layout).filter((key) => /^xaxis\d*$/.test(key) && layout[key].domain);
+    const panels = axes.map((key) => ({ x: layout[key], y: layout[`yaxis${(layout[key].anchor || "y").slice(1)}`] }));
+    const fits = ({ y }) => y?.domain && !y.matches && y.showticklabels !== false && !y.scaleanchor;
+    if (new Set(panels.map(({ x }) => x.domain[0].toFixed(2))).size !== 2 || !panels.every(fits)) return [];
+    if (figure.data.some((trace) => !DRAWN.includes(trace.type) || trace.orientation === "h") || layout.sliders) return [];
+    return panels.sort((a, b) => b.y.domain[1] - a.y.domain[1] || a.x.domain[0] - b.x.domain[0]);
+  };
+
+  const stack = (figure, layout) => {
+    const panels = besides(figure, layout), rest = 110, above = (layout.margin?.t ?? 44);
+    if (!panels.length) return;
+    const plot = panels.length * (PANEL + BETWEEN) - BETWEEN, before = layout.height - rest, tall = plot + rest;
+    const old = panels.map(({ x, y }) => ({ x: [...x.domain], y: [...y.domain] }));
+    const inside = (at, [from, to]) => at > from - 0.01 && at < to + 0.01;
+    const panelAt = (one) => old.findIndex(({ x, y }) => inside(one.x, x) && inside(one.y, y));
+    const legends = Object.entries(layout).filter(([key, one]) => /^legend\d+$/.test(key) && one.yref === "paper").map(([, one]) => one);
+    const marked = [...legends, ...(layout.annotations || []).filter((one) => one.xref === "paper" && one.yref === "paper")];
+    const places = marked.map(panelAt);
+    panels.forEach((panel, i) => {
+      const top = 1 - i * (PANEL + BETWEEN) / plot;
+      panel.x.domain = [0, 1];
+      panel.y.domain = [Math.max(0, top - PANEL / plot), top];
+    });
+    marked.forEach((one, i) => {
+      if (places[i] < 0) one.y *= before / plot;  // below all panels
+      else {
+        const { x, y } = old[places[i]], now = panels[places[i]].y.domain;
+        one.x = (one.x - x[0]) / (x[1] - x[0]);
+        one.y = now[0] + (one.y - y[0]) / (y[1] - y[0]) * (now[1] - now[0]);
+      }
+    });
+    Object.assign(layout, higher(layout, tall + Math.max(0, above - 64)));
+  };
+
+  // Words below a figure go on where it ends.
+  const wrapWords = (layout, width) => {
+    const size = layout.font?.size ?? layout.template?.layout?.font?.size ?? 12;
+    for (const note of layout.annotations || []) {
+      if (note.xref !== "paper" || note.xanchor !== "left" || note.align !== "left" || note.showarrow) continue;
+      const before = note.text.split("<br>").length, lines = wrap(note.text.replaceAll("<br>", " "), Math.floor((width - 70) / (size * 0.5)));
+      note.text = lines.join("<br>");
+      layout.margin = { ...(layout.margin || {}), b: (layout.margin?.b ?? 14) + 18 * (lines.length - before) };
+      layout.height += 18 * (lines.length - before);
+    }
+  };
+
   const SHOWN = 1.3;  // on a slide letters are larger, and the figure with them
   const TALLEST = 540;  // px, so that a title stands above
   const enlarge = (layout) => {
@@ -111,26 +173,55 @@
         const size = layout.title.font?.size ?? layout.template.layout.title?.font?.size ?? 17;
         const lines = wrap(layout.title.text, Math.floor((element.clientWidth - 16) / (size * 0.52)));
         layout.title.text = lines.join("<br>");
-        layout.margin.t = (wide.t ?? 56) + (lines.length - 1) * size * 1.3;
+        const more = (lines.length - 1) * size * 1.3;
+        layout.margin.t = (wide.t ?? 56) + more;
+        layout.title.pad = { ...(layout.template.layout.title?.pad || {}), ...(layout.title.pad || {}) };
+        layout.title.pad.t = (layout.title.pad.t ?? 0) + more / 2;  // plotly centres the lines on the first one's place
+        if (layout.legend?.y !== undefined) layout.legend = { ...layout.legend, y: layout.legend.y - more / layout.height };
       }
+      stack(figure, layout);
+      wrapWords(layout, element.clientWidth);
       const legend = { ...(layout.template.layout.legend || {}), ...(layout.legend || {}) };
+      if (legend.yref === "container") layout.legend = { ...(layout.legend || {}), xref: "container", x: 0.02 };  // from the figure's edge
       if (legend.orientation !== "h") layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
     }
     return layout;
   };
 
+  const isOnDark = (element) => {  // light letters stand on a dark page
+    const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b > 128;
+  };
+
+  // On a phone a long legend or title makes the figure higher, not the plot lower: it keeps 220 px, or all but 110 px of a low figure's height.
+  const grown = (plot, figure, layout) => {  // the layout with room, or null where there is enough
+    const height = figure.layout?.height || 420, missing = Math.min(220, height - 110) - plot._fullLayout._size.h;
+    return missing > 1 ? higher(layout, layout.height + Math.ceil(missing)) : null;
+  };
+
+  const higher = (layout, height) => {  // what hangs from the top keeps its distance
+    const own = (legend) => legend?.yref ?? layout.template?.layout?.legend?.yref;
+    const moved = Object.entries(layout).filter(([key, value]) => key.startsWith("legend") && own(value) === "container" && value.y !== undefined)
+      .map(([key, value]) => [key, { ...value, y: 1 - (1 - value.y) * layout.height / height }]);
+    return { ...layout, ...Object.fromEntries(moved), height };
+  };
+
   const draw = async (element) => {
-    const figure = element.mfomlFigure;
+    const figure = isOnDark(element) ? onDark(element.mfomlFigure) : element.mfomlFigure;
     element.mfomlWidth = element.clientWidth;
     element.mfomlDrawing = (element.mfomlDrawing || 0) + 1;  // what is under way: a theme and a width may change at once
     element.dataset.state = "drawing";
     try {
-      const plot = element.querySelector(".mfoml-plot"), layout = layoutFor(element, figure);
-      if (element.closest(".reveal")) plot.style.height = `${layout.height}px`;
-      await Plotly.react(plot, {
-        data: figure.data, layout, frames: figure.frames || [],
-        config: { displaylogo: false, responsive: false },
-      });
+      const plot = element.querySelector(".mfoml-plot");
+      let layout = layoutFor(element, figure);
+      for (let tries = 0; layout && tries < 3; tries += 1) {
+        plot.style.height = `${layout.height}px`;
+        await Plotly.react(plot, {
+          data: figure.data, layout, frames: figure.frames || [],
+          config: { displaylogo: false, responsive: false },
+        });
+        layout = element.clientWidth < NARROW ? grown(plot, figure, layout) : null;
+      }
       element.mfomlDrawing -= 1;
       if (!element.mfomlDrawing) element.dataset.state = "drawn";
     } catch (error) {
@@ -157,6 +248,7 @@
     }));
     elements.forEach((element) => sizes.observe(element));
     window.addEventListener("beforeprint", all);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);  // of a report, which has no switch
   };
 
   // Before the load event the column has not its width yet, and figures come out too wide.
