@@ -31,7 +31,10 @@ READY = """() => [...document.querySelectorAll('.mfoml-figure')].every(figure =>
         figure.dataset.state === 'drawn' && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
     && [...document.querySelectorAll('.math')].every(formula => formula.querySelector('mjx-container'))"""
 PROBLEMS = Path(__file__).with_name("page_problems.js").read_text(encoding="utf-8")
-STILL = """() => Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => 0)))"""
+STILL = """() => Promise.race([
+    Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => 0))),
+    new Promise(done => setTimeout(done, 2000)),  // one that was replaced by another never finishes
+])"""
 NO_PAGES = ("_static", "notebooks")  # folders of a site
 
 

@@ -87,6 +87,19 @@ def test_a_phone_and_a_switch(browser, site):
         assert watched.tab.evaluate(PROBLEMS, "light") == [] and watched.wrong == []
 
 
+def test_pale_marks_and_low_plots_are_found(watched, site):
+    """The checks of a page find a mark that is too pale, and on a phone a plot that its legend has squeezed."""
+    state = "narrow, light"
+    assert watched.problems(site / "index.html", state) == []
+    watched.tab.evaluate("document.querySelector('.barlayer .point path').style.fill = '#8899aa'")
+    watched.tab.evaluate("document.querySelector('.mfoml-plot')._fullLayout._size.h = 90")
+    found = watched.tab.evaluate(PROBLEMS, STATES[state][1])
+    assert [problem[:30] for problem in found] == [
+        "figure 1: contrast 2.92 of a m",
+        "figure 1: a plot of 90 px, 220",
+    ]
+
+
 def test_search_and_copy(browser, site):
     """Served on loopback: search finds a function, and a code cell has a button that copies it."""
     addresses, answered = [], threading.Event()

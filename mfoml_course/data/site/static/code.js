@@ -18,7 +18,7 @@
     box.append(button);
   };
 
-  const SMALLEST = 12;  // px of a formula's letters, so that they can be read
+  const SMALLEST = 10.5;  // px of a formula's letters, so that they can be read
   const fitFormulas = () => {
     for (const formula of document.querySelectorAll("div.math")) {
       formula.style.fontSize = "";
