@@ -73,7 +73,7 @@ theme => {
         return colour.length < 3 ? null : [...colour.slice(0, 3), (colour[3] ?? 1) * style[`${kind}Opacity`] * opacity];
     };
     [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {
-        const below = ground(figure), told = new Set();
+        const below = ground(figure), told = new Set(), pale = [];
         for (const [kind, found] of Object.entries(MARKS)) for (const mark of figure.querySelectorAll(found)) {
             const style = getComputedStyle(mark), opacity = faded(mark), lined = parseFloat(style.strokeWidth) > 0;
             const key = `${kind}|${style.fill}|${style.fillOpacity}|${style.stroke}|${style.strokeOpacity}|${lined}|${opacity}`;
@@ -85,8 +85,9 @@ theme => {
             const onCells = mark.closest('.plot, .shapelayer, .main-svg').querySelector('.heatmaplayer image, .imagelayer image') || figure.querySelector('.heatmaplayer image');
             const best = Math.max(...on.map(one => ratioOf(one, below))), apart = on.length === 2 ? ratioOf(...on) : 0;
             if (best < 4.49 && !(onCells && (apart >= 4.49 || kind === 'stroke')))
-                wrong.push(`figure ${number + 1}: contrast ${best.toFixed(2)} of a mark (${on.map(one => one.map(Math.round)).join(' and ')} on ${below.map(Math.round)}) ${name(mark)}`);
+                pale.push(`contrast ${best.toFixed(2)} of a mark (${on.map(one => one.map(Math.round)).join(' and ')} on ${below.map(Math.round)}) ${name(mark)}`);
         }
+        if (pale.length) wrong.push(`figure ${number + 1}: ${pale[0]}${pale.length > 1 ? ` and ${pale.length - 1} more` : ''}`);
     });
     // On a phone a legend takes its room from the page, not from the plot.
     if (width < 560) [...document.querySelectorAll('.mfoml-figure')].forEach((figure, number) => {

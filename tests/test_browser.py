@@ -88,7 +88,7 @@ def test_a_phone_and_a_switch(browser, site):
 
 
 def test_pale_marks_and_low_plots_are_found(watched, site):
-    """The checks of a page find a mark that is too pale, and on a phone a plot that its legend has squeezed."""
+    """The checks of a page find a mark that is too pale, and on a phone a plot that is too low."""
     state = "narrow, light"
     assert watched.problems(site / "index.html", state) == []
     watched.tab.evaluate("document.querySelector('.barlayer .point path').style.fill = '#8899aa'")
@@ -345,8 +345,9 @@ def test_a_workshop_notebook_in_jupyterlab(lab, name):
     watched.wrong.clear()
     tab.goto(re.sub(r"/lab\S*\?", f"/lab/tree/nbs/workshop/{name}.ipynb?reset&", address))
     tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    # the status bar: cells that are run before the kernel is ready are not run
     tab.wait_for_selector("text=/\\| Idle$/")
+    assert tab.locator(".jp-mod-dirty").count() == 0  # nobody has changed anything yet
+    assert tab.locator(".jp-toastContainer button").all_inner_texts() == []  # and nothing is asked
     tab.click(".lm-MenuBar-item:has-text('Run') >> nth=0")
     tab.click("li.lm-Menu-item[data-command='runmenu:run-all']")
     # asked at every frame, a loaded machine would do nothing else

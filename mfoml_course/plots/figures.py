@@ -56,7 +56,7 @@ def course_template() -> go.layout.Template:  # lean, on white paper
     layout = dict(colorway=COLORS, font=dict(color=INK, size=FONT_SIZE), bargap=0.25, hovermode="closest")
     layout |= dict(paper_bgcolor=PAPER, plot_bgcolor=CLEAR, modebar=dict(bgcolor=CLEAR, color=INK))
     layout |= dict(title=_title_look(), legend=_legend_look(), margin=dict(l=8, r=12, t=44, b=14))
-    layout |= dict(xaxis=_axis_look(), yaxis=_axis_look())
+    layout |= dict(xaxis=_axis_look(), yaxis=_axis_look(), shapedefaults=dict(line_color=INK))
     color_bar = dict(outlinewidth=0, thickness=12, title_font_size=FONT_SIZE)
     heat_map = dict(colorbar=color_bar, colorscale=SEQUENTIAL)
     dots = dict(marker=dict(size=7))

@@ -24,7 +24,7 @@
   };
   const onDark = (part) => {  // a copy in the partners; any other colour is its author's choice and stays
     if (typeof part === "string") return ON_DARK[part.toUpperCase()] || part;
-    if (Array.isArray(part)) return part.length && typeof part[0] === "number" ? part : part.map(onDark);
+    if (Array.isArray(part)) return part.length && typeof part.at(-1) === "number" ? part : part.map(onDark);
     if (!part || typeof part !== "object") return part;
     return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, onDark(value)]));
   };
@@ -138,6 +138,19 @@
     }
   };
 
+  const wrapTitles = (layout, width) => {  // of panels, each above its own
+    const size = layout.font?.size ?? layout.template?.layout?.font?.size ?? 12, axes = Object.entries(layout).filter(([key, { domain }]) => /^xaxis/.test(key) && domain);
+    const more = (layout.annotations || []).map((note) => {
+      if (note.xref !== "paper" || note.yref !== "paper" || note.xanchor !== "center" || note.showarrow) return 0;
+      const own = axes.find(([, { domain: [from, to] }]) => Math.abs((from + to) / 2 - note.x) < 0.02);
+      if (!own) return 0;
+      const [from, to] = own[1].domain, lines = wrap(note.text, Math.max(6, Math.floor((to - from) * (width - 60) / (size * 0.54))));
+      note.text = lines.join("<br>");
+      return note.y > 0.98 ? lines.length - 1 : 0;
+    });
+    layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 44) + 1.3 * size * Math.max(0, ...more) };
+  };
+
   const SHOWN = 1.3;  // on a slide letters are larger, and the figure with them
   const TALLEST = 540;  // px, so that a title stands above
   const enlarge = (layout) => {
@@ -181,6 +194,7 @@
       }
       stack(figure, layout);
       wrapWords(layout, element.clientWidth);
+      wrapTitles(layout, element.clientWidth);
       const legend = { ...(layout.template.layout.legend || {}), ...(layout.legend || {}) };
       if (legend.yref === "container") layout.legend = { ...(layout.legend || {}), xref: "container", x: 0.02 };  // from the figure's edge
       if (legend.orientation !== "h") layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
