@@ -364,7 +364,7 @@ def test_a_workshop_notebook_in_jupyterlab(lab, name):
 
 @pytest.mark.slow
 def test_a_notebook_that_is_only_opened_stays_saved(lab):
-    """Without outputs: plotly's renderer keeps a picture of each figure that it draws, which marks the notebook."""
+    """Without outputs: plotly keeps a picture of each figure that it draws, which marks the notebook."""
     server, address, folder, watched = lab
     notebook = json.loads((folder / "03_forests.ipynb").read_text(encoding="utf-8"))
     notebook["cells"] = [{**cell, "outputs": []} if "outputs" in cell else cell for cell in notebook["cells"]]
