@@ -195,8 +195,8 @@ def grown_tree_nodes(
     columns = binned.columns if binned.twins is None else np.r_[binned.columns, binned.columns[binned.twins]]
     feature[inner] = columns[place[inner]]
     if tree.thresholds is None:
-        threshold[inner] = binned.upper[place[inner], cut[inner]] / 2
-        threshold[inner] += binned.lower[place[inner], following[inner]] / 2
+        threshold[inner] = binned.upper[place[inner], cut[inner]].astype(float) / 2
+        threshold[inner] += binned.lower[place[inner], following[inner]].astype(float) / 2
     else:
         threshold[inner] = tree.thresholds[inner]
     value, jump, mass = _values(tree, labels, Y, n_classes, kind)
