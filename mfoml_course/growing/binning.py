@@ -17,12 +17,8 @@ from sklearn.utils import check_random_state
 class Binned:
     """The features of all samples as bins."""
 
-    blocks: (
-        np.ndarray
-    )  # (n_blocks, n_samples + 2, 32) uint8; two spare rows keep blocks off the same cache lines
-    columns: (
-        np.ndarray
-    )  # (n_places,) the feature at each place: 32 places a block, constant features left out
+    blocks: np.ndarray  # (n_blocks, n_samples + 2, 32) uint8; two spare rows part the blocks' cache lines
+    columns: np.ndarray  # (n_places,) the feature at each place, 32 a block; constant ones left out
     n_bins: np.ndarray  # (n_places,) bins used
     lower: np.ndarray  # (n_places, max_bins) where each bin begins: its value if it holds one value only
     upper: np.ndarray  # (n_places, max_bins) where it ends: the same value, or the edge
@@ -144,9 +140,7 @@ def _bin_rows(
     search,
     places: np.ndarray,  # to fill
     blocks: np.ndarray,  # filled
-    apart: tuple[
-        np.ndarray, np.ndarray
-    ],  # (n_places,) bins, and how many values are missing, which is filled
+    apart: tuple,  # (n_places,) twice: bins, and how many values are missing, which is filled
     watch,  # called with each tile and its first row
 ) -> None:
     """Bins all rows, tile by tile; raises ValueError for what is infinite."""
@@ -211,7 +205,7 @@ def _cut_again(
     apart = cuts.n_bins, n_missing
     _bin_rows(X, _search(cuts, columns), again, blocks, apart, lambda tile, first: None)
 
-
+# %% ../../nbs/api/07_growing/binning.ipynb #93504633
 def _too_large(X: np.ndarray, max_bins: int) -> str:
     """How much room the bins of X need, and what would need less."""
     n, d = X.shape
