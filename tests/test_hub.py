@@ -90,7 +90,7 @@ def hub(root, tmp_path_factory):
             raise AssertionError((folder / "log").read_text()[-3000:]) from error
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait(180)
 
 
 @pytest.fixture(scope="module", params=USERS)

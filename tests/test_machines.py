@@ -42,7 +42,7 @@ def cluster():
 @pytest.fixture
 def client(cluster):
     with distributed.Client(cluster) as ours:
-        ours.wait_for_workers(2, timeout=60)
+        ours.wait_for_workers(2, timeout=240)
         yield ours
 
 
@@ -204,7 +204,7 @@ def test_a_task_that_kills_its_workers_is_given_up_by_name(cluster, client, monk
     X = da.ones((300, 3), chunks=100).map_blocks(deadly, dtype=float, meta=np.empty((0, 3)))
     with pytest.raises(RuntimeError, match="died again and again.*smaller chunks"):
         WaveletForestRegressor(**TREES).fit(X, da.arange(300, chunks=100))
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=240)
     deadline = time.monotonic() + 60  # what is given up is taken from the workers a moment later
     while any(client.processing().values()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -316,7 +316,7 @@ def test_a_worker_of_another_house_is_named_and_nothing_is_left_running(kind, tm
         worker = worker_in(house(tmp_path, kind), local.scheduler_address, log)
         try:
             with distributed.Client(local) as client:
-                client.wait_for_workers(1, timeout=120)
+                client.wait_for_workers(1, timeout=240)
                 for ask in (
                     lambda: WaveletForestClassifier(**TREES).fit(X, y),
                     lambda: m_term_curve(near.wavelets_, near, X, y),
