@@ -3,11 +3,13 @@
 python tests/campaign.py [--add FILE.json ...] [--out FILE.json] asks scikit-learn's checks of both engines,
 scikit-learn's own tests of forests and the table of bad inputs, and writes a row each: the command, how often
 it attacked, what it found. What takes longer (laws, kills, load) is added from files with rows of the same
-keys, made by the commands that they name. The page nbs/api/40_course/campaign.ipynb shows the record.
+keys, made by the commands that they name. The page nbs/api/40_course/campaign.ipynb shows the
+record, apart what was tried by hand: rows whose command is none.
 """
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,7 +32,7 @@ def run(*words):
 
 def row(line, words, runs, faults, figure, seconds):
     """A row of the record."""
-    return dict(zip(KEYS, (line, " ".join(["python", *words]), runs, faults, figure, seconds)))
+    return dict(zip(KEYS, (line, shlex.join(["python", *words]), runs, faults, figure, seconds)))
 
 
 def estimator_checks():
