@@ -28,6 +28,7 @@ from .verdicts import NOISE, SmoothnessIndex, tau_of
 from .verdicts import VERDICTS as VERDICTS
 from ..sparsity import log_sparsity, sparsity
 from ..wavelets import Wavelets, wavelet_norms
+from ..wavelets.jumps import check_wavelets
 
 _all_ = [
     "DecayProfile",
@@ -119,6 +120,7 @@ def smoothness_index(
     _check_cutoff(cutoff)
     if method == "norms":
         return _fixed_index(wavelets, alpha)
+    check_wavelets(wavelets)
     check_unit(float(np.abs(wavelets.coef).max(initial=0)))
     measured = "consensus" if method == "angle" else method
     index = measure_wavelets(
