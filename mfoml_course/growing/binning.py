@@ -93,10 +93,15 @@ def _sampled_rows(
     return np.sort(random_state.choice(n_samples, n_drawn, replace=False))
 
 
-def _sample_of(X: np.ndarray, rows: np.ndarray, columns: slice) -> np.ndarray:  # (n_columns, n) 32-bit
+def _sample_of(
+    X: np.ndarray,
+    rows: np.ndarray,  # (n,)
+    columns: slice | np.ndarray,  # (n_columns,) where they do not stand side by side
+) -> np.ndarray:  # (n_columns, n) 32-bit
     """Some features of the sampled rows; what is infinite, and refused when all rows are binned, is 0."""
     with np.errstate(over="ignore"):  # what is too large for 32 bits becomes inf
-        some = np.array(X[rows, columns].T, dtype=np.float32, order="C")
+        some = X[rows if isinstance(columns, slice) else rows[:, None], columns]
+        some = np.array(some.T, dtype=np.float32, order="C")
     some[np.isinf(some)] = 0
     return some
 
@@ -195,10 +200,12 @@ def _cut_again(
     """Cuts some features again, values that the sample missed included."""
     from mfoml_course.growing.cutting import cut_columns
 
-    for place, values in zip(again, missed):
-        seen = _sample_of(X, rows, slice(columns[place], columns[place] + 1))[0]
+    step = max(1, AT_ONCE // len(rows))
+    for k, (place, values) in enumerate(zip(again, missed)):
+        if k % step == 0:
+            seen = _sample_of(X, rows, columns[again[k : k + step]])
         own = empty_cuts(1, cuts.edges.shape[1])
-        cut_columns(*in_order(np.concatenate([seen, values])[None], None), own)
+        cut_columns(*in_order(np.concatenate([seen[k % step], values])[None], None), own)
         for all_features, one in zip(cuts, own):
             all_features[place] = one[0]
     n_missing[again] = 0
