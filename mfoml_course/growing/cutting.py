@@ -118,8 +118,7 @@ def make_tables(
         edges, last = search.edges[place], n_bins[place] - 2
         width = edges[max(last, 0)] - edges[0]
         search.scale[place] = (PIECES - 1) / width if last > 0 and width > 0 else 0.0
-        # one piece for all: every number, however large, begins at bin 0
-        search.start[place] = edges[0] if search.scale[place] > 0 else 0.0
+        search.start[place] = edges[0] if search.scale[place] > 0 else 0.0  # else all in one piece
         search.table[place] = 0
         b = 0
         for piece in range(1, PIECES if search.scale[place] > 0 else 0):

@@ -221,8 +221,12 @@
   };
 
   const draw = async (element) => {
-    const figure = isOnDark(element) ? onDark(element.mfomlFigure) : element.mfomlFigure;
     element.mfomlWidth = element.clientWidth;
+    if (!element.clientWidth) {  // on a slide or in a fold that is not open: drawn when it is
+      element.dataset.state = "hidden";
+      return;
+    }
+    const figure = isOnDark(element) ? onDark(element.mfomlFigure) : element.mfomlFigure;
     element.mfomlDrawing = (element.mfomlDrawing || 0) + 1;  // what is under way: a theme and a width may change at once
     element.dataset.state = "drawing";
     try {
@@ -236,11 +240,12 @@
         });
         layout = element.clientWidth < NARROW ? grown(plot, figure, layout) : null;
       }
-      element.mfomlDrawing -= 1;
-      if (!element.mfomlDrawing) element.dataset.state = "drawn";
+      if (element.mfomlDrawing === 1) element.dataset.state = "drawn";
     } catch (error) {
       element.dataset.state = "failed";
       console.error("a figure could not be drawn", error);
+    } finally {
+      element.mfomlDrawing -= 1;
     }
   };
 
