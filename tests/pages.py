@@ -28,7 +28,8 @@ FLAGS = [
 ]
 PATIENCE = 90_000  # ms, for a machine that does much else
 READY = """() => [...document.querySelectorAll('.mfoml-figure')].every(figure =>
-        ['drawn', 'hidden'].includes(figure.dataset.state) && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
+        ['drawn', 'hidden'].includes(figure.dataset.state)
+        && Math.abs(figure.mfomlWidth - figure.clientWidth) < 2)
     && [...document.querySelectorAll('.math')].every(formula => formula.querySelector('mjx-container'))"""
 PROBLEMS = Path(__file__).with_name("page_problems.js").read_text(encoding="utf-8")
 STILL = """() => Promise.race([

@@ -62,8 +62,8 @@ _PREPARE = """(() => {
 
 _READY = """new Promise(resolve => {
     const whole = () => document.readyState === 'complete'
-        && [...document.querySelectorAll('.mfoml-figure')].every(one => ['drawn', 'hidden'].includes(one.dataset.state)
-            && Math.abs(one.mfomlWidth - one.clientWidth) < 2)
+        && [...document.querySelectorAll('.mfoml-figure')].every(one =>
+            ['drawn', 'hidden'].includes(one.dataset.state) && Math.abs(one.mfomlWidth - one.clientWidth) < 2)
         && [...document.querySelectorAll('.math')].every(one => one.querySelector('mjx-container'));
     const end = Date.now() + PATIENCE;
     const look = () => whole() || Date.now() > end ? resolve(whole()) : setTimeout(look, 100);
