@@ -100,7 +100,11 @@ def _sample_of(
 ) -> np.ndarray:  # (n_columns, n) 32-bit
     """Some features of the sampled rows; what is infinite, and refused when all rows are binned, is 0."""
     with np.errstate(over="ignore"):  # what is too large for 32 bits becomes inf
-        some = X[rows if isinstance(columns, slice) else rows[:, None], columns]
+        if isinstance(columns, slice):
+            some = X[rows, columns]
+        else:  # whole rows first are quicker, where they are few
+            whole = len(rows) * X.shape[1] <= 4 * AT_ONCE
+            some = X[rows][:, columns] if whole else X[rows[:, None], columns]
         some = np.array(some.T, dtype=np.float32, order="C")
     some[np.isinf(some)] = 0
     return some
