@@ -44,10 +44,10 @@ def by_command(
     rows: list[dict],  # command
 ) -> tuple[list[dict], list[dict]]:
     """The rows whose counts a command makes again, and those of a trial by hand."""
-    repeated = [row["command"].split()[0] in PROGRAMS for row in rows]
-    return [row for row, can in zip(rows, repeated) if can], [
-        row for row, can in zip(rows, repeated) if not can
-    ]
+    parts = [], []
+    for row in rows:
+        parts[row["command"].split()[0] not in PROGRAMS].append(row)
+    return parts
 
 # %% ../../nbs/api/40_course/campaign.ipynb #4cb44edd
 def fold_rows(

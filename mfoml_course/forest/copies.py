@@ -44,9 +44,8 @@ def first_copies(
     first, kind = first[order], np.argsort(order)[kind.ravel()]
     copies = np.flatnonzero(first[kind] != np.arange(len(kind)))
     for table in tables:
-        if not np.array_equal(
-            table[copies], table[first[kind[copies]]], equal_nan=True
-        ):  # keys that are equal by chance
+        same = np.array_equal(table[copies], table[first[kind[copies]]], equal_nan=True)
+        if not same:  # keys that are equal by chance
             return np.arange(len(kind)), np.arange(len(kind))
     return first, kind
 

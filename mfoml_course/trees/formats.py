@@ -26,9 +26,7 @@ class StoredTree:
     weight: float = (
         1.0  # factor in the sum (XGBoost and LightGBM have their learning rates in leaf_value already)
     )
-    missing_left: np.ndarray | None = (
-        None  # (n_nodes,) whether a missing value goes left; None: it is refused
-    )
+    missing_left: np.ndarray | None = None  # (n_nodes,) whether NaN goes left; None: NaN is refused
 
 
 @dataclass(frozen=True)
