@@ -35,6 +35,14 @@ def row(line, words, runs, faults, figure, seconds):
     return dict(zip(KEYS, (line, shlex.join(["python", *words]), runs, faults, figure, seconds)))
 
 
+def write_rows(path, rows):
+    """Rows added to a file; one of the same command is replaced."""
+    new = {one["command"] for one in rows}
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else []
+    rows = [*(one for one in kept if one["command"] not in new), *rows]
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
 def estimator_checks():
     """scikit-learn's checks of an estimator, of both engines."""
     words = (

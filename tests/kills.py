@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from campaign import row, write_rows
+
 PATIENCE = 1200  # seconds for one command
 MARKS = (
     "second",
@@ -84,26 +86,26 @@ def prepared(folder):
         subprocess.run([sys.executable, "-c", HAND_IN, str(folder / "hands")], check=True)
 
 
-def started(command):
-    """The command in a process group of its own."""
-    words = [sys.executable, "-m", "mfoml_course", *map(str, command)]
-    here = {**os.environ, "OMP_NUM_THREADS": "1"}
+def started(command, before=(), settings=None):
+    """The command in a process group of its own; another may stand before it, with settings of its own."""
+    words = [*before, sys.executable, "-m", "mfoml_course", *map(str, command)]
+    here = {**os.environ, "OMP_NUM_THREADS": "1", **(settings or {})}
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     return subprocess.Popen(words, env=here, **pipes)
 
 
-def finished(command):
+def finished(command, **around):
     """Seconds that the command took; RuntimeError with what it said where it fails."""
-    began, process = time.monotonic(), started(command)
+    began, process = time.monotonic(), started(command, **around)
     said = process.communicate(timeout=PATIENCE)[0]
     if process.returncode:
         raise RuntimeError(f"exit {process.returncode}: {said[-1500:]}")
     return time.monotonic() - began
 
 
-def killed(command, seconds):
+def killed(command, seconds, **around):
     """Whether it was killed with all its children after that time; False where it had ended before."""
-    process = started(command)
+    process = started(command, **around)
     try:
         process.communicate(timeout=seconds)
         return False
@@ -161,27 +163,42 @@ def differences(one, other):
     return sorted(name for name in one | other if repr(one.get(name, ...)) != repr(other.get(name, ...)))
 
 
+def in_place(command, place):
+    """The command's words, with a new empty folder for what it writes."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    return [str(word).replace("PLACE", str(place)) for word in command]
+
+
+def differing(command, place, whole, **around):
+    """What differs from the undisturbed run when the command runs to its end, or how it failed."""
+    try:
+        finished(command, **around)
+        return differences(contents(whole), contents(place))
+    except RuntimeError as error:
+        return [str(error)]
+
+
 def row_of(name, command, folder, n_kills, rng):
     """A subject that is killed again and again in one folder, and runs to its end then."""
-
-    def in_place(place):
-        place.mkdir()
-        return [str(word).replace("PLACE", str(place)) for word in command]
-
     whole, again = folder / f"{name} whole", folder / f"{name} again"
-    for place in (whole, again):
-        shutil.rmtree(place, ignore_errors=True)
-    began, seconds = time.monotonic(), finished(in_place(whole))
-    disturbed, moments = in_place(again), [rng.uniform(0.05, 0.95) for _ in range(n_kills)]
+    began, seconds = time.monotonic(), finished(in_place(command, whole))
+    disturbed, moments = in_place(command, again), [rng.uniform(0.05, 0.95) for _ in range(n_kills)]
     kills = [moment for moment in moments if killed(disturbed, moment * seconds)]
-    try:
-        finished(disturbed)
-        differs = differences(contents(whole), contents(again))
-    except RuntimeError as error:
-        differs = [str(error)]
-    row = dict(command=" ".join(["mfoml", *map(str, command)]).replace(str(folder), "FOLDER"))
-    moments = [round(moment, 2) for moment in kills]
-    return dict(subject=name, **row, kills=moments, differs=differs, seconds=time.monotonic() - began)
+    differs = differing(disturbed, again, whole)
+    words = " ".join(["mfoml", *map(str, command)]).replace(str(folder), "FOLDER")
+    moments, seconds = [round(moment, 2) for moment in kills], time.monotonic() - began
+    return dict(subject=name, command=words, kills=moments, differs=differs, seconds=seconds)
+
+
+def campaign_row(rows, n, seed):
+    """What the page of the campaign says of them all."""
+    kills, wrong = sum(len(one["kills"]) for one in rows), [one["subject"] for one in rows if one["differs"]]
+    figure = f"{kills} kills in {len(rows)} commands ({', '.join(one['subject'] for one in rows)}), resumed: "
+    figure += f"not equal: {', '.join(wrong)}" if wrong else "equal to the undisturbed runs"
+    words = ["tests/kills.py", "--n", str(n), "--seed", str(seed), "--out", "FILE"]
+    seconds = round(sum(one["seconds"] for one in rows))
+    return row("kills at random moments, then resume", words, kills, len(wrong), figure, seconds)
 
 
 def main():
@@ -192,6 +209,7 @@ def main():
     parser.add_argument("--only", default="", help="names, with commas")
     parser.add_argument("--folder", type=Path, help="where it happens; default: a temporary one")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--row", type=Path, help="a JSON file with rows of the campaign, made or added to")
     asked = parser.parse_args()
     rows = json.loads(asked.out.read_text()) if asked.out.exists() else []
     folder = asked.folder or Path(tempfile.mkdtemp())
@@ -206,6 +224,8 @@ def main():
         asked.out.write_text(json.dumps(rows, indent=1))
         found = ", ".join(rows[-1]["differs"]) or "equal"
         print(f"{name:<14} killed at {rows[-1]['kills']}: {found} ({rows[-1]['seconds']:.0f} s)", flush=True)
+    if asked.row:
+        write_rows(asked.row, [campaign_row(rows, asked.n, asked.seed)])
 
 
 if __name__ == "__main__":

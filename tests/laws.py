@@ -649,6 +649,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=60, help="of a law in one turn")
     parser.add_argument("--law", action="append", choices=list(LAWS))
+    parser.add_argument("--row", type=Path, help="a JSON file with rows of the campaign, made or added to")
     options = parser.parse_args(arguments)
     end, number, failed, tried = time.monotonic() + 60 * options.minutes, options.seed, {}, 0
     names = options.law or list(LAWS)
@@ -666,6 +667,13 @@ def main(arguments=None):
                 keep(name, found[0])
         number += 1
         print(f"seeds {options.seed} to {number - 1}: {tried} cases, {len(failed)} laws fail", flush=True)
+    if options.row:
+        from campaign import row, write_rows
+
+        words = ["tests/laws.py", "--minutes", f"{options.minutes:g}", "--seed", str(options.seed)]
+        figure = f"{len(names)} laws, seeds {options.seed} to {number - 1}: {len(failed)} laws fail"
+        line, seconds = "laws over drawn shapes, types and degenerate inputs", round(60 * options.minutes)
+        write_rows(options.row, [row(line, words, tried, len(failed), figure, seconds)])
     return int(bool(failed))
 
 
