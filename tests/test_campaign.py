@@ -10,6 +10,8 @@ import kills
 import loads
 from campaign import KEYS, row, write_rows
 
+import mfoml_course.training
+
 
 def test_a_row_replaces_the_one_of_its_command(tmp_path):
     file = tmp_path / "rows.json"
@@ -43,6 +45,6 @@ def test_files_that_say_something_else_differ(tmp_path):
 def test_a_log_that_lost_a_line_is_a_fault(monkeypatch):
     monkeypatch.setattr(loads, "N_LINES", 1000)
     assert loads.log(0)[:2] == (1, 0)
-    monkeypatch.setattr("mfoml_course.records.append_line", lambda path, record: path.touch())
-    monkeypatch.setattr(Path, "read_text", lambda path: '{"epoch": 0}\n')
+    read = mfoml_course.training.read_records
+    monkeypatch.setattr("mfoml_course.training.read_records", lambda path: read(path).iloc[1:])
     assert loads.log(0)[:2] == (1, 1)

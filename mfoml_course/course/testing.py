@@ -36,7 +36,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what was imported and collected out of the garbage collector's sight, and let it come less often."""
+    """Take what was collected out of the garbage collector's sight, and let it come less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # the usual 700 suits programs that make less at once
