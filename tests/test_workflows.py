@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from jsonschema.validators import validator_for
+from packaging.requirements import Requirement
+
+from mfoml_course.course import package_settings, read_requirements
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lowest import lowest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -109,3 +116,35 @@ def test_conda_s_environment_is_made_looked_at_and_used():
     assert made["activate-environment"] == read(ROOT / "environment.yml")["name"]
     commands = [step["run"] for step in job["steps"] if "run" in step]
     assert {"mfoml doctor", "mfoml workshop"} <= set(commands)
+
+
+def test_the_lowest_versions_are_tried_on_the_oldest_python():
+    job = read(ROOT / ".github" / "workflows" / "latest.yml")["jobs"]["lowest"]
+    [python] = [
+        step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", "")
+    ]
+    assert python == package_settings(ROOT)["min_python"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    *_, written, installed, _, looked, tested = commands
+    assert written == 'python tests/lowest.py >"$RUNNER_TEMP/lowest.txt"'
+    assert installed == (
+        "uv pip install --system --resolution lowest-direct"
+        ' --constraint "$RUNNER_TEMP/lowest.txt" -e ".[dev]"'
+    )
+    assert (looked, tested) == ("mfoml doctor", "mfoml test")
+
+
+def test_every_requirement_is_held_to_its_lowest_version():
+    found = lowest((ROOT / "settings.ini").read_text(encoding="utf-8"))
+    held = {Requirement(line).name: Requirement(line) for line in found}
+    listed = {line for lines in read_requirements(ROOT).values() for line in lines}
+    assert len(held) == len(found) == len({Requirement(line).name for line in listed})
+    for wanted in map(Requirement, listed):
+        own = held[wanted.name]
+        [bound] = [part.version for part in wanted.specifier if part.operator == ">="]
+        assert own.specifier.contains(bound) and not own.specifier.contains("9999"), wanted
+        assert own.marker == wanted.marker
+    assert lowest("[DEFAULT]\nx_requirements =\n    a>=1.2,<4\n    b>=3; python_version < '4'\n") == [
+        "a==1.2.*,<4",
+        "b==3.*; python_version < '4'",
+    ]
