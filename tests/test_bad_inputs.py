@@ -4,9 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bad_inputs import main, spoilt_calls  # noqa: E402
+from bad_places import main as spoil_places  # noqa: E402
 
 
 FEW = 5  # answers that name neither the argument nor what was expected
@@ -26,3 +29,11 @@ def test_the_page_of_the_campaign_shows_every_call():
     assert [(row["door"], row["argument"], row["kind"]) for row in rows] == [
         row[:3] for row in spoilt_calls()
     ]
+
+
+@pytest.mark.slow
+def test_a_run_folder_that_is_spoilt_is_never_read_in_silence(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = spoil_places(["--out", str(tmp_path / "table.md")])
+    said = capsys.readouterr().out
+    assert code == 0 and " 0 silent, 0 obscure" in said, said

@@ -1,5 +1,6 @@
 """The commands as real processes: what they print, leave and return, also when they fail or end early."""
 
+import errno
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import click
 import nbformat
 import psutil
 import pytest
@@ -201,6 +203,12 @@ BAD_LINES = {  # command line: words of the answer; {file} is a file, {run} a fo
     "glue --task reviews --budget smoke --first-layer 99 --svsl-weight 1 --out {new}": "expected --first",
     "bench encoders --out {file}": "is damaged",
     "bench ranking --out {file}": "is damaged",
+    "bench core --quick --out {file}": "is damaged",
+    "bench scale --quick --out {file}": "is damaged",
+    "bench machines --quick --out {file}": "is damaged",
+    "bench smoothness --quick --out {file}": "is damaged",
+    "bench calibration --out {file}": "is damaged",
+    "docs --pdf {file}": "holds something else, which would be lost",
     "bench probe --budget gpu --out {new}": "unknown budget 'gpu': choose one of smoke, laptop, hours",
     "lab --port 0": "--port",
 }
@@ -270,3 +278,36 @@ def test_ctrl_c_leaves_with_130(words, monkeypatch):
     given = [getattr(param.type, "choices", ["8"])[0] for param in command.params if param.required]
     result = CliRunner().invoke(main, [*words, *given])
     assert result.exit_code == 130 and "stopped" in result.output, result
+
+
+def places(command):
+    """The options and arguments of a command that are files or folders."""
+    return [param for param in command.params if isinstance(param.type, click.Path)]
+
+
+@pytest.mark.parametrize("words", [words for words in every_command()], ids=" ".join)
+def test_no_place_is_an_empty_name(words):
+    from mfoml_course.course.cli import main
+    from mfoml_course.course.terminal import Place
+
+    command = main
+    for word in words:
+        command = command.commands[word]
+    assert all(isinstance(param.type, Place) for param in places(command)), words
+    for param in places(command):  # such as --out "$UNSET", which would be the current folder
+        given = ["8" for other in command.params if other.required and other is not param]
+        asked = [param.opts[0], ""] if isinstance(param, click.Option) else [""]
+        result = CliRunner().invoke(main, [*words, *given, *asked])
+        assert result.exit_code == 2 and "expected a name, got an empty one" in result.output, result.output
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch):
+    import mfoml_course.course.exercises as exercises
+    from mfoml_course.course.cli import main
+
+    def gone():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(exercises, "progress_lines", gone)
+    result = CliRunner().invoke(main, ["exercises", "--progress"])
+    assert result.exit_code == 1 and result.output == ""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -56,9 +57,11 @@ class Server(BaseHTTPRequestHandler):
     asked = 0
 
     def do_GET(self):
-        _, manner, name = self.path.split("/")
+        _, manner, name = unquote(self.path).split("/")
         content = FILES[name]
         type(self).asked += 1
+        if manner in ODD:
+            return self.answer_oddly(manner)
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -72,8 +75,28 @@ class Server(BaseHTTPRequestHandler):
             return time.sleep(4 * PATIENCE)
         self.wfile.write(content[: len(content) // 2] if manner == "truncated" else content)
 
+    def answer_oddly(self, manner):
+        """A code, a place to look instead, and a body that does not say how long it is."""
+        code, place, body = ODD[manner]
+        self.send_response(code)
+        if place:
+            self.send_header("Location", place.format(path=self.path))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, *words):
         pass
+
+
+ODD = {  # manner: the code, where to look instead, the body
+    "nowhere": (404, "", b"not here"),
+    "broken": (500, "", b""),
+    "a loop": (302, "{path}", b""),
+    "your own disk": (302, "file:///etc/passwd", b""),
+    "a page": (200, "", b"<html>Sign in to the network of this hotel</html>"),
+    "a bomb": (200, "", gzip.compress(bytes(2**26))),
+    "nothing": (200, "", b""),
+}
 
 
 @pytest.fixture
@@ -104,6 +127,19 @@ def said(process):
 def test_what_a_bad_server_sends_is_never_read_and_a_good_one_mends_it(address, tmp_path, manner):
     assert said(begun(f"{address}/{manner}", tmp_path)).startswith("ConnectionError could not download MNIST")
     assert said(begun(f"{address}/good", tmp_path)).startswith("read (20, 1, 28, 28)")
+
+
+def test_what_odd_servers_answer_is_never_read_and_leaves_nothing_large(address, tmp_path):
+    places = {manner: tmp_path / manner.replace(" ", "_") for manner in ODD}
+    asked = {manner: begun(f"{address}/{quote(manner)}", place) for manner, place in places.items()}
+    words = {manner: said(process) for manner, process in asked.items()}
+    wrong = {
+        k: line for k, line in words.items() if not line.startswith("ConnectionError could not download")
+    }
+    assert wrong == {}
+    left = [path for place in places.values() for path in place.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in left) < 2**20
+    assert said(begun(f"{address}/good", places["a page"])).startswith("read (20, 1, 28, 28)")
 
 
 def test_four_first_downloads_at_once_read_the_same(address, tmp_path):

@@ -16,6 +16,7 @@ from .handouts import Laid
 from .handouts import check_own_folder
 from .handouts import lay_files
 from .handouts import told_lines
+from .terminal import Place
 
 # %% ../../nbs/api/40_course/assignments.ipynb #ccbe7c96
 def _laid_notebook(
@@ -67,14 +68,14 @@ def _show_grades(folder: Path, out: Path, trust: bool, jobs: int | None) -> None
 @click.command("exercises", epilog="Example: mfoml exercises --out my-exercises")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Folder for the notebooks, or with --grade the CSV file.  [default: mfoml-exercises, grades.csv]",
 )
 @click.option("--progress", "shows_progress", is_flag=True, help="How many are solved, and which.")
 @click.option(
     "--grade",
     "handed_in",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Grade the hand-ins of this folder, at FOLDER/STUDENT/NOTEBOOK.ipynb.",
 )
 @click.option("--trust", is_flag=True, help="Grade also where hand-ins cannot be walled in.")

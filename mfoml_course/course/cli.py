@@ -22,8 +22,10 @@ from .desk import command_start
 from .looks import command_probe
 from .looks import command_report
 from .projects import command_new_project
-from .terminal import MENDABLE
+from .terminal import Place
 from .terminal import budget_option
+from .terminal import error_words
+from .terminal import is_mendable
 from .terminal import out_option
 from . import CourseError, find_course
 
@@ -42,8 +44,10 @@ class _CourseGroup(click.Group):
         """Run the command that was asked for."""
         try:
             return super().invoke(context)
-        except (CourseError, *MENDABLE) as error:
-            raise click.ClickException(str(error) or type(error).__name__) from error
+        except Exception as error:
+            if not is_mendable(error):
+                raise
+            raise click.ClickException(error_words(error)) from error
         except KeyboardInterrupt:
             click.echo("\nstopped", err=True)
             raise click.exceptions.Exit(130) from None
@@ -228,7 +232,7 @@ def _write_readme_files(
     "--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port for --serve."
 )
 @click.option("--solutions", is_flag=True, help="Also the solved exercises: for lecturers.")
-@click.option("--pdf", "book", metavar="FILE", type=click.Path(path_type=Path), help="Also the book as PDF.")
+@click.option("--pdf", "book", metavar="FILE", type=Place(), help="Also the book as PDF.")
 @click.option("--readme", is_flag=True, help="Write README.md from nbs/index.ipynb instead.")
 def docs(out: Path, show: bool, port: int, solutions: bool, book: Path | None, readme: bool) -> None:
     """Build the course's site from the notebooks."""
@@ -239,6 +243,10 @@ def docs(out: Path, show: bool, port: int, solutions: bool, book: Path | None, r
         from mfoml_course.course.laboratory import require_port
 
         require_port(port, "docs --serve")
+    if book:
+        from mfoml_course.records.files import refuse_foreign
+
+        refuse_foreign(book, b"%PDF")
     try:
         from mfoml_course.course.site import build_site
 

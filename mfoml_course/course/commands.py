@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from .terminal import Frozen
+from .terminal import Place
 from .terminal import budget_option
 from .terminal import device_option
 from .terminal import out_option
@@ -37,7 +38,7 @@ from .terminal import told
 @seed_option("Of the first weights and the order of the samples.")
 @device_option()
 @click.option("--download", is_flag=True, help="Fetch a picture set that is not there yet.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/PRESET]")
+@click.option("--out", type=Place(), help="Run folder.  [default: runs/PRESET]")
 def command_train(preset: str | None, listed: bool, budget: str, out: Path | None, **options: Any) -> None:
     """Train a network of the lecture and keep its run folder for mfoml probe."""
     if not listed and preset is None:
@@ -136,13 +137,9 @@ def command_collapse(preset: str | None, listed: bool, device: str | None, out: 
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.  [default: the budget's]")
 @click.option("--max-length", type=click.IntRange(2), help="Tokens of a text.  [default: the budget's]")
 @seed_option("Of the head and the order of the texts.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder with GLUE's files.  [default: the data folder]"
-)
+@click.option("--data", type=Place(), help="Folder with GLUE's files.  [default: the data folder]")
 @device_option()
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/glue-TASK-MODEL-seedS]"
-)
+@click.option("--out", type=Place(), help="Run folder.  [default: runs/glue-TASK-MODEL-seedS]")
 def command_glue(
     listed: bool,
     budget: str,

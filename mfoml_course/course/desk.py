@@ -17,6 +17,7 @@ from .handouts import check_own_folder
 from .handouts import laid_files
 from .handouts import lay_files
 from .handouts import told_lines
+from .terminal import Place
 
 # %% ../../nbs/api/40_course/desk.ipynb #97a73fa6
 ON_A_DESK = ("index.ipynb", "workshop", "reviews", "exercises", "projects", "api", "images")  # of nbs/
@@ -47,7 +48,7 @@ def lay_copy(
 
 # %% ../../nbs/api/40_course/desk.ipynb #8d6f79bd
 @click.command("start", epilog="Example: mfoml start my-course; a week later: mfoml start my-course --update")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option("--update", is_flag=True, help="Bring new and changed notebooks; what you changed stays.")
 @click.option(
     "--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="For JupyterLab."
@@ -61,10 +62,10 @@ def command_start(folder: Path, update: bool, port: int, no_browser: bool, no_la
 
     if not no_lab:
         require_port(port, f"start {folder}")
-    is_there = laid_files(folder) is not None
-    if update and not is_there:
+    laid = laid_files(folder)
+    if update and laid is None:
         raise CourseError(f"{folder} is no copy of the course: lay one with mfoml start {folder}")
-    if update or not is_there:
+    if update or not laid or not all(laid.values()):  # the last: one that was stopped half-way
         click.echo("\n".join(told_lines(lay_copy(find_course() / "nbs", folder))))
     click.echo(f"your copy: {folder}")
     if not no_lab:

@@ -13,6 +13,7 @@ import os
 from datetime import datetime
 from functools import lru_cache
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,28 @@ def progress_file() -> Path:
     return Path(os.environ.get("MFOML_PROGRESS") or data / "exercises.json")
 
 
+def _kept_progress() -> dict:
+    """All that the file holds, also of other versions; ValueError where it is damaged."""
+    try:
+        kept = json.loads(progress_file().read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except RecursionError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise ValueError("no table of names")
+    return kept
+
+
 def solved_exercises() -> dict[str, str]:  # name: when it was first solved
     """What this user has solved, in the catalogue's order; nothing where the file is absent or damaged."""
     try:
-        kept = json.loads(progress_file().read_text(encoding="utf-8"))
+        kept = _kept_progress()
     except (OSError, ValueError):
         return {}
-    return {name: str(kept[name]) for name in exercise_names() if isinstance(kept, dict) and name in kept}
+    return {name: str(kept[name]) for name in exercise_names() if name in kept}
 
-
+# %% ../../nbs/api/40_course/exercises.ipynb #16032457
 def _keep_progress(
     name: str,  # of an exercise that was solved
 ) -> None:
@@ -111,20 +125,34 @@ def _keep_progress(
     is_test = "IN_TEST" in os.environ or "PYTEST_CURRENT_TEST" in os.environ
     if is_test and not os.environ.get("MFOML_PROGRESS"):
         return
-    solved = solved_exercises()
-    if name in solved:
-        return
     try:
-        when = datetime.now().isoformat(timespec="seconds")
-        write_whole(progress_file(), json.dumps({**solved, name: when}, indent=1) + "\n")
+        kept = _readable_progress()
+        if name not in kept:
+            when = datetime.now().isoformat(timespec="seconds")
+            write_whole(progress_file(), json.dumps({**kept, name: when}, indent=1) + "\n")
     except OSError:
         return
+
+
+def _readable_progress() -> dict:
+    """All that is kept; a damaged file is put aside, so that nothing of it is written over."""
+    try:
+        return _kept_progress()
+    except ValueError:
+        file = progress_file()
+        aside = (file.with_name(f"{file.name}.damaged{number}") for number in count(1))
+        os.replace(file, next(place for place in aside if not os.path.lexists(place)))
+        return {}
 
 
 def progress_lines() -> list[str]:
     """N of M, then a line a notebook."""
     solved = solved_exercises()
     lines = [f"{len(solved)} of {len(exercise_names())} exercises solved"]
+    try:
+        _kept_progress()
+    except (OSError, ValueError) as error:
+        lines.append(f"{progress_file()} could not be read ({error}): what it holds is not counted")
     for notebook, entries in catalogue().items():
         done = [name for name in entries if name in solved]
         names = ", ".join(done)

@@ -72,18 +72,24 @@ def lay_files(
     files: Mapping[str, bytes],  # names, with slashes, and what the files hold
     folder: Path,  # new, empty, or laid before
 ) -> Laid:
-    """Bring files into a student's folder; CourseError where it is somebody's or cannot be written."""
+    """Bring files into a student's folder; CourseError where it is somebody's or cannot be written.
+
+    A file that is still to be laid stands in the list without a hash: a folder without such a one is whole.
+    """
     folder, laid = Path(folder), laid_files(folder)
     if laid is None and folder.is_dir() and any(folder.iterdir()):
         raise CourseError(f"{folder} holds files that the course did not lay: name a new or an empty folder")
-    laid, came = laid or {}, {"new": [], "updated": [], "beside": []}
+    laid, came = dict.fromkeys(files, []) | (laid or {}), {"new": [], "updated": [], "beside": []}
     for name, content in files.items():
-        kind = _kind(name, content, folder / name, laid.get(name, []))
+        kind = _kind(name, content, folder / name, laid[name])
         if kind == "same":
+            laid[name] = laid[name] or [_hash(name, content)]
             continue
         target = _beside(folder, name, laid) if kind == "beside" else name
         _lay(content, folder, target, {name, target}, laid)
         came[kind].append(target)
+    if laid != (laid_files(folder) or {}):
+        _note(folder, laid)
     left = [name for name in laid if _is_left(folder, name, files)]
     return Laid(*(tuple(each) for each in came.values()), tuple(sorted(left)))
 
@@ -137,12 +143,17 @@ def _lay(content: bytes, folder: Path, target: str, names: set[str], laid: dict[
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         laid |= {name: [*laid.get(name, []), now] for name in names}
-        _write(folder / LIST, json.dumps(laid, indent=1).encode("utf-8"))
+        _note(folder, laid)
         _write(path, content)
         laid |= {name: [now] for name in names}
-        _write(folder / LIST, json.dumps(laid, indent=1).encode("utf-8"))
+        _note(folder, laid)
     except OSError as error:
         raise CourseError(f"cannot write {path} ({error}): name another folder") from error
+
+
+def _note(folder: Path, laid: dict[str, list[str]]) -> None:
+    """Write the list."""
+    _write(folder / LIST, json.dumps(laid, indent=1).encode("utf-8"))
 
 
 def _write(path: Path, content: bytes) -> None:

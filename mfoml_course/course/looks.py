@@ -14,6 +14,7 @@ import click
 
 from .terminal import SEED
 from .terminal import Numbers
+from .terminal import Place
 from .terminal import Words
 from .terminal import device_option
 from .terminal import said_device
@@ -65,7 +66,7 @@ METHODS = ["consensus", "angle", "tail", "zipf", "scale"]
 @seed_option("Of the samples and the forest.")
 @click.option("--cluster", metavar="ADDRESS", help="Grow the trees on a dask cluster, like tcp://HOST:8786.")
 @device_option()
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the tables.  [default: RUN/probe]")
+@click.option("--out", type=Place(), help="Folder of the tables.  [default: RUN/probe]")
 def command_probe(run: str, data: str | None, out: Path | None, **options: Any) -> None:
     """Measure the smoothness of the labels over every layer, of a run or of a network of your own."""
     from mfoml_course.experiments.own_networks import split_place
@@ -133,7 +134,7 @@ def show_collapse(
         layer = [name.partition("/")[2] for name in record if name.startswith("ncc_test/")][-1]
         seen = {name: record[f"{name}/{layer}"] for name in ("nc1", "ncc_train", "ncc_test")}
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in seen.items())
-        click.echo(f"epoch {'last' if record['epoch'] is None else record['epoch']:>4}  {layer}  {numbers}")
+        click.echo(f"epoch {record['epoch']:>4}  {layer}  {numbers}")
 
     with told():
         collapse_of_run(run, report=told_look)
@@ -141,8 +142,8 @@ def show_collapse(
 
 # %% ../../nbs/api/40_course/looks.ipynb #e9f64b2f
 @click.command("report", epilog="Examples: mfoml report runs/mnist1d-conv; mfoml report A B --out both.html")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The page.  [default: RUN/report.html]")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=Place())
+@click.option("--out", type=Place(), help="The page.  [default: RUN/report.html]")
 def command_report(runs: tuple[Path, ...], out: Path | None) -> None:
     """Write one HTML page on a run folder, or on several side by side."""
     with told():

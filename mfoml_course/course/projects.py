@@ -21,6 +21,7 @@ import mfoml_course
 from . import CourseError
 from . import repository
 from .installation import OLDEST_PYTHON
+from .terminal import Place
 
 # %% ../../nbs/api/40_course/projects.ipynb #f2ceb15d
 @dataclass(frozen=True)
@@ -127,11 +128,11 @@ def _project_values(
     kind: str,  # one of KINDS
 ) -> dict:
     """What the templates may ask for."""
-    chosen = KINDS[kind]
-    words = re.findall(r"[a-z0-9]+", path.name.lower())  # what conda takes in a name
+    chosen, name = KINDS[kind], os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    words = re.findall(r"[a-z0-9]+", name.lower())  # what conda takes in a name
     return {
         "name": "-".join(words) or "project",
-        "title": path.name.replace("_", " ").replace("-", " ").capitalize(),
+        "title": name.replace("_", " ").replace("-", " ").capitalize(),
         "kind": kind,
         "question": chosen.question,
         "version": mfoml_course.__version__,
@@ -166,10 +167,17 @@ def new_project(
         raise CourseError(f"unknown kind {kind!r}: there are {', '.join(KINDS)}")
     files = {path / name: text for name, text in project_files(path.resolve(), kind).items()}
     _check_free(path, files)
-    for target, text in files.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("x", encoding="utf-8", newline="\n") as file:  # x: what has come meanwhile stays
-            file.write(text)
+    written = []
+    try:
+        for target, text in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8", newline="\n") as file:  # x: what has come meanwhile stays
+                written.append(target)
+                file.write(text)
+    except OSError:
+        for target in written:  # half a project would stand in the way of a whole one
+            target.unlink(missing_ok=True)
+        raise
     return list(files)
 
 
@@ -184,7 +192,7 @@ def _check_free(path: Path, files: Iterable[Path]) -> None:
 
 # %% ../../nbs/api/40_course/projects.ipynb #c3cbeefe
 @click.command("new-project", epilog="Example: mfoml new-project our-project --kind signal")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place())
 @click.option("--kind", default="tabular", show_default=True, type=click.Choice(list(KINDS)))
 def command_new_project(path: Path, kind: str) -> None:
     """Start a course project that runs, with tests and a report's headings."""

@@ -107,8 +107,15 @@ def course_addresses(
 def parsed_notebook(
     path: Path,  # of a notebook
 ) -> dict:  # as parsed from its JSON
-    """A notebook's cells and outputs."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """A notebook's cells and outputs; ValueError for what is no notebook of today's format."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        is_one = isinstance(notebook, dict) and isinstance(notebook.get("cells"), list)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a notebook: {error}") from error
+    if not is_one:
+        raise ValueError(f"{path} cannot be read as a notebook: it has no list of cells")
+    return notebook
 
 # %% ../../nbs/api/40_course/sources.ipynb #1eabc584
 def copy_images(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .optional import needed
-from .sentences import Examples, make_grammar, make_reviews, tell_damaged
+from .sentences import Examples, make_grammar, make_reviews, tell_damaged, whole_table
 
 # %% ../../nbs/api/00_datasets/glue.ipynb #aa43f1b2
 def _usual_files() -> dict[str, tuple[str, ...]]:
@@ -198,7 +198,7 @@ def read_glue(
 ) -> Examples:
     """One split from GLUE's own files; raises FileNotFoundError and ValueError that name file and line."""
     task, folder = glue_task(name), Path(folder)
-    path = _find_file(task, folder, split)
+    path = whole_table(_find_file(task, folder, split))
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file, fieldnames=task.header or None, delimiter="\t", quoting=csv.QUOTE_NONE)
         return _check_examples(task, ((f"{path.name} line {rows.line_num}", row) for row in rows))

@@ -241,7 +241,12 @@ def _opened(path: Path | None, settings: dict) -> dict:
     """The record to go on with, or a new one; ValueError for one of other settings."""
     if path is None or not path.exists():
         return settings | {"rows": []}
-    record = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("rows"), list):
+        raise ValueError(f"{path} holds no rows of conditions: name another file")
     refuse_settings(record, settings, f"file {path}")
     return record
 

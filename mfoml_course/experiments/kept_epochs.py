@@ -17,6 +17,8 @@ from ..activations import layer_names
 from .collapse_runs import BATCH_OF_LOOKS, CollapseWatch
 from .train_runs import load_run, read_run, run_epochs
 from ..records import append_line, claim, read_lines
+from ..training import load_checkpoint
+from ..training.checkpoints import CHECKPOINT_FILE
 
 # %% ../../nbs/api/25_experiments/kept_epochs.ipynb #d8232b28
 COLLAPSE_FOLDER = "collapse"  # below a training's run folder
@@ -38,10 +40,15 @@ def _look(
     return record
 
 
+def _last_epoch(run_folder: str | Path) -> int:
+    """The number of the epoch whose weights are the last."""
+    return int(load_checkpoint(Path(run_folder) / CHECKPOINT_FILE)["epoch"])
+
+
 def collapse_of_run(
     run_folder: str | Path,  # of train_preset
     *,
-    epochs: Iterable[int] | None = None,  # which kept epochs; None: all, or the last weights
+    epochs: Iterable[int] | None = None,  # which kept epochs; None: all, or the last one, where none was kept
     layers: list[str] | None = None,  # names, the classifier last; None: the informative layers
     root: str | Path | None = None,  # folder of the picture sets
     report: Callable[[dict], None] | None = None,  # called with each epoch's record
@@ -49,13 +56,15 @@ def collapse_of_run(
     """Neural collapse at the kept epochs of a training run, in its folder; after a kill it goes on."""
     read_run(run_folder)  # or the folder is refused
     kept = run_epochs(run_folder)
-    asked = list(epochs) if epochs is not None else kept or [None]
+    last = None if kept else _last_epoch(run_folder)
+    asked = list(epochs) if epochs is not None else kept or [last]
     with claim(Path(run_folder) / COLLAPSE_FOLDER, {"layers": layers}, first=LOOKS_FILE) as folder:
         file = folder / LOOKS_FILE
         rows = {row["epoch"]: row for row in (read_lines(file) if file.exists() else [])}
         for epoch in asked:
             if epoch not in rows:
-                rows[epoch] = {"epoch": epoch, **_look(run_folder, epoch, layers, root)}
+                of = None if epoch == last else epoch  # the last weights are kept in another file
+                rows[epoch] = {"epoch": epoch, **_look(run_folder, of, layers, root)}
                 append_line(file, rows[epoch])
             if report is not None:
                 report(rows[epoch])

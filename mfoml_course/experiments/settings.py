@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from ..records import claim
 from ..records import package_versions
+from ..records import read_settings
 
 # %% ../../nbs/api/25_experiments/settings.ipynb #a4f68813
 Amount = Annotated[int, Field(ge=1)]  # of epochs, samples, units
@@ -196,6 +197,15 @@ def _is_whole(value: object) -> bool:
 RUN_PACKAGES = ("torch", "numpy")  # whose versions a run folder keeps
 
 
+def _refuse_unknown(out: Path, name: str, known: set[str]) -> None:
+    """ValueError for a run with settings that this version does not know, and would drop."""
+    kept = read_settings(out, name=name) if (out / name).is_file() else {}
+    unknown = ", ".join(f"{key} {value!r}" for key, value in kept.items() if key not in known)
+    if unknown:
+        what = f"a run with {unknown}, which this version does not know"
+        raise ValueError(f"folder {out} holds {what}: choose another folder")
+
+
 @contextmanager
 def run_folder(
     out: str | Path | None,  # made if absent; None: the run has no folder
@@ -213,6 +223,7 @@ def run_folder(
         yield None
         return
     about = {"versions": package_versions(RUN_PACKAGES)} if about is None else about
+    _refuse_unknown(Path(out), name, {*settings.plain(), *about, "versions"})
     kept = {"name": name, "free": free, "about": about}
     with claim(out, settings.plain(), first="**/*.jsonl", **kept) as folder:
         yield folder

@@ -7,6 +7,7 @@ __all__ = ['PAPER_HEADS', 'RUN_FILE', 'NETWORKS', 'DATA', 'build_model', 'preset
            'train_preset', 'run_epochs', 'load_run', 'list_presets']
 
 # %% ../../nbs/api/25_experiments/train_runs.ipynb #3adc0a70
+import re
 from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import AbstractContextManager
@@ -34,6 +35,8 @@ from ..records import read_settings
 from ..training import epoch_file
 from ..training import load_checkpoint
 from ..training import train
+from ..training.checkpoints import CHECKPOINT_FILE
+from ..training.checkpoints import RECORDS_FILE
 
 # %% ../../nbs/api/25_experiments/train_runs.ipynb #7d65de7e
 def build_model(
@@ -188,10 +191,22 @@ def train_preset(
     """Train a preset; its records."""
     settings = preset(name, budget=budget, epochs=epochs, lr=lr, labels=labels, seed=seed)
     device = chosen_device(device)
+    _refuse_fewer(out, settings.epochs)
     data = preset_data(settings, root=root, download=download)
     with open_run(out, settings) as folder:
         options = dict(callbacks=callbacks, out=folder, save_epochs=save_epochs, progress=progress)
         return _train(settings, data, device, options)
+
+
+def _refuse_fewer(out: str | Path | None, epochs: int) -> None:
+    """ValueError for a folder that holds more epochs than are asked for: they cannot be taken back."""
+    file = None if out is None else Path(out) / RECORDS_FILE
+    done = file.read_bytes().count(b"\n") if file is not None and file.is_file() else 0
+    if done > epochs:
+        raise ValueError(
+            f"folder {out} holds {done} epochs, more than the {epochs} that are asked for: "
+            "choose another folder"
+        )
 
 
 def _train(settings: Preset, data: tuple, device: str, options: dict) -> pd.DataFrame:
@@ -210,7 +225,9 @@ def run_epochs(
     out: str | Path,  # run folder
 ) -> list[int]:
     """The epochs whose weights were kept, in order."""
-    return sorted(int(path.stem.split("_")[1]) for path in (Path(out) / "epochs").glob("epoch_*.pt"))
+    names = [path.name for path in (Path(out) / "epochs").glob("epoch_*.pt")]
+    found = [re.fullmatch(r"epoch_(\d{4,})\.pt", name) for name in names]  # not the copy of a file manager
+    return sorted(int(each[1]) for each in found if each)
 
 
 def load_run(
@@ -223,13 +240,14 @@ def load_run(
     settings, kept = read_run(out), run_epochs(out)
     if epoch is not None and epoch not in kept:
         raise ValueError(f"the run kept epochs {kept}, not {epoch}: train with save_epochs to keep them all")
-    if epoch is None:
-        weights = load_checkpoint(Path(out) / "last.pt")["model"]
-    else:
-        weights = load_checkpoint(epoch_file(out, epoch))
+    file = Path(out) / CHECKPOINT_FILE if epoch is None else epoch_file(out, epoch)
+    state = load_checkpoint(file)
     data = preset_data(settings, root=root)
     model = build_model(settings, data[0].shape[1:], int(data[1].max()) + 1)
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(state["model"] if epoch is None else state)
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} holds no weights of this run's network: {error}") from error
     return model, settings, data
 
 # %% ../../nbs/api/25_experiments/train_runs.ipynb #04dceaac

@@ -129,8 +129,21 @@ def data_plan(
         return None
     dataset = getattr(loader, "dataset", loader)
     about = {name: plain_setting(getattr(loader, name, None)) for name in ("batch_size", "drop_last")}
-    order = called(getattr(loader, "sampler", None))
-    return {"kind": called(dataset), "content": _content_print(dataset), "order": order, **about}
+    order, seed = called(getattr(loader, "sampler", None)), _order_seed(loader)
+    return {
+        "kind": called(dataset),
+        "content": _content_print(dataset),
+        "order": order,
+        "seed": seed,
+        **about,
+    }
+
+
+def _order_seed(loader: Iterable) -> int | None:
+    """The seed of a loader's own generator, or of its sampler's; None without one."""
+    owners = (loader, getattr(loader, "sampler", None))
+    own = [getattr(owner, "generator", None) for owner in owners]
+    return next((one.initial_seed() for one in own if isinstance(one, torch.Generator)), None)
 
 
 def _content_print(
