@@ -84,6 +84,10 @@ def simplex_probabilities(
 
     Raises ValueError for another shape and for what is not finite.
     """
+    if np.ma.is_masked(Y_hat):
+        raise ValueError("Y_hat holds masked values: drop or impute them first")
+    if np.asarray(Y_hat).dtype.kind not in "fiub":
+        raise ValueError(f"expected Y_hat as real numbers, got an array of type {np.asarray(Y_hat).dtype}")
     Y_hat = np.asarray(Y_hat, dtype=float)
     if Y_hat.ndim != 2 or Y_hat.shape[1] == 0:
         hint = ": for two classes use Y_hat.reshape(-1, 1)" if Y_hat.ndim == 1 else ""

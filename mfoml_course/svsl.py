@@ -6,6 +6,7 @@
 __all__ = ['Layers', 'sample_variability', 'variability_loss', 'SVSLoss']
 
 # %% ../nbs/api/14_svsl.ipynb #36c36ee2
+import numbers
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ def sample_variability(
     """||h_i - mean of h over the batch's class y_i||^2 of every sample; their mean balances as asked."""
     n_samples = len(features)
     h = features.flatten(1)  # (B, d)
-    h = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
+    h = h if h.dtype in (torch.float32, torch.float64) else h.float()
     group = (labels[:, None] == labels).to(torch.uint8).argmax(1)  # (B,) first member of the same class
     members = group == torch.arange(n_samples, device=group.device)[:, None]  # (B, B) row i: group i
     count = members.sum(1)  # (B,) 0 but for the first
@@ -73,6 +74,9 @@ def _check(features: torch.Tensor, labels: torch.Tensor, balance: str, name: str
     """Raise ValueError for a balance that is none, labels that are no classes, and lengths that differ."""
     if balance not in ("sample", "class"):
         raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
+    if features.layout != torch.strided or not features.ndim:
+        given = f"{features.layout} of shape {tuple(features.shape)}"
+        raise ValueError(f"expected dense features of shape (n_samples, d), got {given}")
     if features.is_complex():
         raise ValueError(f"expected real features, got {features.dtype}: take .abs() or .real?")
     if labels.ndim != 1 or not _is_whole(labels):
@@ -100,7 +104,7 @@ def _is_name(layer: str | nn.Module) -> bool:
 
 def _check_choices(svsl_weight: float, balance: str, reduction: str, reads: str) -> None:
     """Raise ValueError for a setting that is out of range or none of its words."""
-    if not isinstance(svsl_weight, (int, float)) or not 0 <= svsl_weight < float("inf"):
+    if not isinstance(svsl_weight, numbers.Real) or not 0 <= svsl_weight < float("inf"):
         raise ValueError(f"expected svsl_weight to be a finite number of at least 0, got {svsl_weight!r}")
     if balance not in ("sample", "class"):
         raise ValueError(f"expected balance 'sample' or 'class', got {balance!r}")
@@ -154,6 +158,7 @@ class SVSLoss(nn.Module):
         if self.svsl_weight:
             chosen = _chosen(self, logits, features)
             for h in chosen:
+                _check_tensors(features=h)
                 _check(h, labels, self.balance, name="rows of features")
             spread = sum(sample_variability(h, labels, balance=self.balance) for h in chosen)  # (B,)
             loss = loss + self.svsl_weight / len(chosen) * spread
@@ -191,7 +196,7 @@ def _after(layers: list, gamma: int) -> list:
     """The layers but for the first gamma; raises ValueError where none is left."""
     if not layers:
         raise ValueError("expected at least one layer: name layers, or pass the layers' outputs as features")
-    if isinstance(gamma, (bool, str)) or gamma != int(gamma) or not 0 <= gamma < len(layers):
+    if isinstance(gamma, bool) or gamma not in range(len(layers)):
         raise ValueError(
             f"expected gamma in 0..{len(layers) - 1} so that a layer is left of {len(layers)}, got {gamma!r}"
         )
@@ -201,6 +206,8 @@ def _after(layers: list, gamma: int) -> list:
 def _check_labels(logits: torch.Tensor, labels: torch.Tensor) -> None:
     """Raise ValueError where logits and labels do not fit; labels are looked at on the processor only."""
     _check_tensors(logits=logits, labels=labels)
+    if not logits.is_floating_point():
+        raise ValueError(f"expected logits as floating-point numbers, got {logits.dtype}")
     if not _is_whole(labels):
         raise ValueError(f"expected labels to be class indices, got {labels.dtype}: argmax over dim 1?")
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:

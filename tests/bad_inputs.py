@@ -1,4 +1,4 @@
-"""Bad inputs of twelve kinds at the public doors that take arrays: what each is told, as a table.
+"""Bad inputs of twelve kinds at the public doors that take arrays, and parameters that are none, as a table.
 
 python tests/bad_inputs.py [--out FILE.md] [--door NAME ...] calls every door with each argument spoilt in
 turn, writes the table, and prints what was answered without an error. An answer is right where FINE names
@@ -14,22 +14,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
-from mfoml_course.besov import smoothness_interval
+from mfoml_course.besov import smoothness_growth, smoothness_index, smoothness_interval
 from mfoml_course.collapse import (
+    ClassMeans,
     class_distance_normalized_variance,
     self_duality_error,
     simplex_etf_error,
     variability_collapse,
 )
+from mfoml_course.datasets import load_mnist1d, load_wine_quality
+from mfoml_course.datasets.functions import known_smoothness
 from mfoml_course.forest import WaveletForestClassifier, WaveletForestRegressor
 from mfoml_course.importance import wavelet_importance
 from mfoml_course.ncc import class_means, ncc_mismatch, nearest_class_center
 from mfoml_course.records.tables import write_table
-from mfoml_course.simplex import encode_labels
+from mfoml_course.simplex import encode_labels, simplex_probabilities, simplex_vertices
 from mfoml_course.sparsity import besov_seminorm, log_sparsity, sparsity, sparsity_derivative
-from mfoml_course.svsl import variability_loss
+from mfoml_course.svsl import SVSLoss, variability_loss
+from mfoml_course.trees import forest_nodes
 from mfoml_course.wavelets import forest_wavelets, m_term_curve, m_term_sum, wavelet_norms
 
 ADDRESS = r"0x[0-9a-f]{6,}"  # of an object, which is another in every run
@@ -157,6 +164,210 @@ KINDS = {  # what is done to an array
 }
 
 
+NAN, INF = float("nan"), float("inf")
+COUNT = (0, -1, True, 2.0, "2")  # none is a number of at least 1
+LIMITS = dict(
+    max_depth=(*COUNT, INF),
+    min_samples_leaf=(0, True, 1.0, "1", NAN),
+    min_samples_split=(1, True, 2.0, "2"),
+    min_weight_fraction_leaf=(-0.1, 0.6, True, "0", NAN),
+    min_impurity_decrease=(-1, True, NAN, INF, None),
+    max_features=(0, 0.0, 1.5, True, "all", NAN),
+    max_leaf_nodes=(1, True, 5.0),
+)
+TOLD = dict(
+    n_estimators=(*COUNT, None),
+    max_samples=(0, 1.5, True, 61, "0.8", None, NAN),
+    measure=("mass", None, True),
+    order=(3, True, 1.0, "1", None),
+    bootstrap=(1, "False", None),
+    n_terms=(-1, True, 0.0, 1.5, "5", NAN),
+    criterion=("absolute_error", "gini", "friedman_mse", None),
+    warm_start=(True, "False", None),
+    oob_score=("yes", 1, None),
+    engine=("fast", None),
+    max_bins=(1, 256, True, 64.0, "64"),
+    tau=(0, -1, True, "1", NAN, None),
+    random_state=(-1, 2**32, 0.5, "0"),
+    n_jobs=(0, True, 1.5, "2"),
+)
+OF_CLASSES = dict(
+    class_weight=("balanced_subsample", [1, 2], {0: -1.0, 1: 1.0, 2: 1.0}, {0: "1"}, 1.0),
+    criterion=("entropy", "log_loss", "squared_error"),
+    y=([None] + ["a", "b"] * 29 + ["a"], [1] + ["a", "b"] * 29 + ["a"], np.zeros((60, 2)), np.zeros(60)),
+)
+OF_INDEX = dict(
+    method=("slope", None),
+    cutoff=(1, "no", None),
+    leaves=(-1, True, NAN, INF, "3"),
+    confidence=(0, 1, True, NAN, "0.9", None, 1 - 1e-16),
+)
+OF_ANGLE = dict(
+    taus=([], "x", [0.1, NAN], [3.0]),
+    eps_low=(-1, "x", None),
+    eps_high=(NAN, 0.0),
+)
+WEIGHTS = (
+    np.ones(59),
+    np.ones(61),
+    np.ones((60, 2)),
+    np.r_[-1.0, np.ones(59)],
+    np.r_[NAN, np.ones(59)],
+    np.r_[INF, np.ones(59)],
+    np.zeros(60),
+    np.full(60, "1"),
+    np.ones(60, "m8[s]"),
+    np.ones(60) + 1j,
+    np.ma.array(np.ones(60), mask=np.arange(60) == 1),
+    "balanced",
+)
+TABLES = (  # of features
+    (99 * X).astype("M8[s]"),
+    (99 * X).astype("m8[s]"),
+    torch.tensor(X, dtype=torch.bfloat16),
+    torch.tensor(X, device="meta"),
+    csr_matrix(X),
+    X.astype(str),
+    np.rec.fromarrays(X.T),
+)
+HOLDERS = (
+    make_pipeline(RandomForestRegressor(1)).fit(X, Y),
+    GridSearchCV(RandomForestRegressor(1), {"max_depth": [1]}, cv=2).fit(X, Y),
+    RandomForestRegressor,
+    RandomForestRegressor(),
+    [FOREST],
+    None,
+)
+OWN = fitted("exact")(X, Y)
+OWN_2 = WaveletForestRegressor(3, order=2, random_state=0).fit(X, Y).set_params(order=1)
+HOLED = np.where(X > 0.9, np.nan, X)
+H32, LABELS_T = torch.tensor(H, dtype=torch.float32), torch.tensor(LABELS)
+
+
+def fit_told(made: Callable, y: np.ndarray, **fixed) -> Callable:
+    """A call that fits a forest which is told one thing more."""
+    return lambda **told: made(**{"n_estimators": 3, **fixed, **told}).fit(X, y)
+
+
+def of_classes(y=LABELS, **told) -> object:
+    """Fits a forest of classes."""
+    return WaveletForestClassifier(3, **told).fit(X, y)
+
+
+PARAMETERS = {  # name: the call, what it may not be given
+    "WaveletForestRegressor, exact": (fit_told(WaveletForestRegressor, Y, engine="exact"), LIMITS),
+    "WaveletForestRegressor, hist": (fit_told(WaveletForestRegressor, Y, engine="hist"), LIMITS),
+    "WaveletForestRegressor": (fit_told(WaveletForestRegressor, Y), TOLD),
+    "WaveletForestClassifier": (of_classes, OF_CLASSES),
+    "WaveletForestRegressor.fit": (
+        lambda X=X, sample_weight=None: WaveletForestRegressor(3).fit(X, Y, sample_weight=sample_weight),
+        dict(X=TABLES, sample_weight=WEIGHTS),
+    ),
+    "WaveletForestRegressor.predict": (OWN.predict, dict(X=TABLES)),
+    "WaveletForestRegressor.predict, order 2": (OWN_2.predict, dict(X=(HOLED,))),
+    "WaveletForestRegressor.apply": (OWN.apply, dict(X=TABLES)),
+    "WaveletForestRegressor.staged_predict": (OWN.staged_predict, dict(X=TABLES)),
+    "forest_nodes": (forest_nodes, dict(forest=HOLDERS)),
+    "forest_wavelets": (
+        lambda forest=FOREST, order=1, measure="samples", sample_weight=None: forest_wavelets(
+            forest, X, Y, order=order, measure=measure, sample_weight=sample_weight
+        ),
+        dict(forest=HOLDERS, order=TOLD["order"], measure=("mass", None), sample_weight=WEIGHTS),
+    ),
+    "m_term_sum": (
+        lambda X=X, n_terms=3: m_term_sum(W, FOREST, X, n_terms=n_terms),
+        dict(n_terms=(-1, True, 1.0, "3", None, W.n_wavelets + 1), X=TABLES),
+    ),
+    "m_term_curve": (
+        lambda sample_weight: m_term_curve(W, FOREST, X, Y, sample_weight=sample_weight),
+        dict(sample_weight=WEIGHTS),
+    ),
+    "wavelet_norms": (lambda p: wavelet_norms(W, p=p), dict(p=(0, -1, NAN, "2", None, 2j))),
+    "wavelet_importance": (lambda tau: wavelet_importance(W, tau=tau), dict(tau=TOLD["tau"])),
+    "log_sparsity": (
+        lambda tau=1.0, n_trees=3: log_sparsity(NORMS, tau, n_trees=n_trees),
+        dict(tau=(0, True, NAN, INF, "1", None), n_trees=(*COUNT, None)),
+    ),
+    "besov_seminorm": (
+        lambda alpha=0.5, order=1, p=2: besov_seminorm(FOREST, X, Y, alpha=alpha, order=order, p=p),
+        dict(alpha=(0, 1, NAN, "x", None), order=(3, True, "1", None), p=(0, NAN, True, "2")),
+    ),
+    "smoothness_index": (
+        lambda **told: smoothness_index(W, **told),
+        OF_INDEX | dict(residual=(-1, True, NAN, INF, "x"), bogus=(1,)),
+    ),
+    "smoothness_index, angle": (lambda **told: smoothness_index(W, method="angle", **told), OF_ANGLE),
+    "smoothness_index, norms": (
+        lambda alpha: smoothness_index(W, method="norms", alpha=alpha),
+        dict(alpha=(-0.5, NAN, INF, "1", None, True)),
+    ),
+    "smoothness_interval": (
+        lambda forest=FOREST, **told: smoothness_interval(forest, X, Y, **told),
+        OF_INDEX | dict(forest=HOLDERS, sample_weight=WEIGHTS, residual=(0.1,), random_state=(-1, 1.5, "x")),
+    ),
+    "smoothness_growth": (
+        lambda forest=FOREST, **told: smoothness_growth(forest, X, Y, **told),
+        dict(forest=HOLDERS, leaves=OF_INDEX["leaves"], confidence=(0, True), bogus=(1,)),
+    ),
+    "simplex_vertices": (simplex_vertices, dict(n_classes=(*COUNT, 1, None))),
+    "simplex_probabilities": (
+        simplex_probabilities,
+        dict(Y_hat=(np.zeros(3), [["0"]], [[1j]], [[NAN]], np.ma.array([[1.0]], mask=[[True]]), [[10**400]])),
+    ),
+    "class_means": (
+        lambda features=H, n_classes=3: class_means(features, LABELS, n_classes=n_classes),
+        dict(n_classes=(-1, 2, True, 3.0, "3"), features=(1e151 * H, torch.tensor(H, device="meta"))),
+    ),
+    "ClassMeans": (ClassMeans, dict(n_classes=(-1, True, 3.0, "3", None))),
+    "simplex_etf_error": (simplex_etf_error, dict(means=(1e200 * MEANS,))),
+    "nearest_class_center": (lambda means: nearest_class_center(H, means), dict(means=(1e200 * MEANS,))),
+    "variability_loss": (
+        lambda features=H32, balance="sample": variability_loss(features, LABELS_T, balance=balance),
+        dict(balance=("batch", None), features=(H32.to_sparse(), H32.numpy(), H32[0, 0])),
+    ),
+    "SVSLoss": (
+        lambda svsl_weight=0.1, gamma=0, features=(H32,), logits=H32: SVSLoss(svsl_weight, gamma=gamma)(
+            logits, LABELS_T, list(features)
+        ),
+        dict(
+            svsl_weight=(-1, NAN, INF, "1", None),
+            gamma=(1, -1, True, 0.5, "0", None, NAN),
+            features=((H32.numpy(),), ("fc",), (None,), (H32[:9],)),
+            logits=(H32.long(), H32[0], H32.numpy()),
+        ),
+    ),
+    "KnownFunction.sample": (known_smoothness()[0].sample, dict(n_samples=(*COUNT, None))),
+    "load_mnist1d": (load_mnist1d, dict(n_samples=(*COUNT, 3))),
+    "load_wine_quality": (load_wine_quality, dict(color=("pink", None, 3))),
+}
+
+
+def shown(value: object) -> str:
+    """A value in a few words, the same in every run."""
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype} on {value.device} of shape {tuple(value.shape)}, {value.layout}"
+    if isinstance(value, np.ma.MaskedArray):
+        return f"masked array of shape {value.shape}"
+    if isinstance(value, np.ndarray):
+        ends = f" from {value.min()} to {value.max()}" if value.dtype.kind == "f" and value.ndim == 1 else ""
+        return f"{value.dtype} of shape {value.shape}{ends}"
+    if isinstance(value, float | int | str | None | complex | dict):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} of {', '.join(shown(one) for one in value[:3])}"
+    return value.__name__ if isinstance(value, type) else f"an instance of {type(value).__name__}"
+
+
+def odd_calls() -> list[tuple[str, str, str, Callable]]:
+    """Door, parameter, what it is given, call: each parameter with each value that is none."""
+    return [
+        (door, name, f"given: {shown(value)}", lambda c=call, n=name, v=value: c(**{n: v}))
+        for door, (call, told) in PARAMETERS.items()
+        for name, values in told.items()
+        for value in values
+    ]
+
+
 def spoilt_calls() -> list[tuple[str, str, str, Callable]]:
     """Door, argument, kind, call: each argument of each door spoilt in each way."""
     rows = []
@@ -167,7 +378,7 @@ def spoilt_calls() -> list[tuple[str, str, str, Callable]]:
                     rows.append(
                         (door, name, kind, lambda c=call, g=good, n=name, s=spoil: c(**{**g, n: s(g[n])}))
                     )
-    return rows
+    return rows + odd_calls()
 
 
 def told(call: Callable) -> str:

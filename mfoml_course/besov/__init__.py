@@ -8,11 +8,12 @@ __all__ = ['METHODS', 'INTERVAL_METHODS', 'GIVEN', 'NO_INTERVAL', 'smoothness_in
            'smoothness_growth', 'tau_angles', 'unexplained_fraction', 'unexplained_variance']
 
 # %% ../../nbs/api/06_besov.ipynb #47c3e3d6
+import numbers
 from dataclasses import replace
 
 import numpy as np
 
-from .angle import angle_tau
+from .angle import angle_tau, check_angle
 from .angle import tau_angles as tau_angles
 from .growth import SmoothnessGrowth as SmoothnessGrowth
 from .growth import measure_forest
@@ -21,6 +22,7 @@ from .measuring import measure_wavelets
 from .profile import DecayProfile as DecayProfile
 from .profile import decay_profile as decay_profile
 from .reading import ESTIMATORS
+from .samples import check_confidence, check_least, check_options
 from .samples import check_unit, checked_samples, checked_seed, checked_weight
 from .unexplained import unexplained_fraction as unexplained_fraction
 from .unexplained import unexplained_variance as unexplained_variance
@@ -53,8 +55,10 @@ NO_INTERVAL = "the lecture's angle has no interval, and it drifts with the numbe
 
 def _fixed_index(wavelets: Wavelets, alpha: float) -> SmoothnessIndex:
     """N_tau at the tau of a fixed alpha: Index vs. Norms in the lecture."""
-    if not alpha > NOISE:
-        raise ValueError(f"expected alpha > -1/2, got {alpha}")
+    known = isinstance(alpha, numbers.Real) and not isinstance(alpha, bool)
+    if not (known and NOISE < alpha < np.inf):
+        words = "a finite alpha" if alpha == np.inf else "alpha > -1/2"
+        raise ValueError(f"expected {words}, got {alpha!r}")
     norms, tau = wavelet_norms(wavelets), tau_of(alpha)
     logarithm = float(log_sparsity(norms, tau, n_trees=wavelets.n_trees))
     value = float(sparsity(norms, tau, n_trees=wavelets.n_trees))
@@ -88,12 +92,6 @@ def _check_method(method: str, allowed: tuple, angle: dict, suffix: str = "") ->
         raise ValueError(f"{sorted(angle)} belong to method 'angle', got method {method!r}")
 
 
-def _check_confidence(confidence: float) -> None:
-    """ValueError for a confidence that is none."""
-    if not isinstance(confidence, (int, float)) or not 0 < confidence < 1:
-        raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence!r}")
-
-
 def _check_cutoff(cutoff: bool) -> None:
     """ValueError for what is neither True nor False."""
     if not isinstance(cutoff, (bool, np.bool_)):
@@ -116,8 +114,11 @@ def smoothness_index(
     Raises ValueError for an unknown method, options that are not the method's, and labels that are constant.
     """
     _check_method(method, METHODS, angle)
-    _check_confidence(confidence)
+    check_angle(**angle)
+    check_confidence(confidence)
     _check_cutoff(cutoff)
+    check_least("residual", residual)
+    check_least("leaves", leaves)
     if method == "norms":
         return _fixed_index(wavelets, alpha)
     check_wavelets(wavelets)
@@ -145,8 +146,9 @@ def smoothness_interval(
     Raises ValueError for X and y that are not the forest's own or fewer than 20, for constant labels, and
     for options out of their range.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     _check_method(method, INTERVAL_METHODS, {}, " for an interval")
+    check_options({"method": method, **options})
     if hasattr(X, "to_delayed") and hasattr(forest, "smoothness_interval"):  # a dask array: by its fit
         return forest.smoothness_interval(X, y, confidence=confidence, method=method, **options)
     X, y = checked_samples(X, y, forest)

@@ -4,17 +4,26 @@
 
 # %% auto #0
 __all__ = ['FEWEST_SAMPLES', 'LEAST_UNIT', 'LARGEST_UNIT', 'OPTIONS', 'LEAST_TREES', 'SHARE', 'FEWEST_FOLDS', 'FEWEST_UNSEEN',
-           'check_enough', 'check_unit', 'checked_samples', 'checked_weight', 'checked_seed', 'check_options',
-           'is_counted', 'is_mean', 'regrown', 'measured_forest']
+           'check_enough', 'check_unit', 'checked_samples', 'checked_weight', 'checked_seed', 'check_confidence',
+           'check_least', 'check_options', 'is_counted', 'is_mean', 'regrown', 'measured_forest']
 
 # %% ../../nbs/api/06_besov/samples.ipynb #0dd6ff0e
+import numbers
+
 import numpy as np
 
 from .reading import ESTIMATORS
 from ..partitions import refuse_partitioned
-from ..trees import forest_terms
+from ..trees import boosted_by, forest_terms
 from ..trees.nodes import check_names, refuse_masked
-from ..wavelets import Wavelets, forest_wavelets, label_array, tree_bags
+from mfoml_course.wavelets import (
+    Wavelets,
+    class_column,
+    forest_wavelets,
+    label_array,
+    tree_bags,
+    weight_array,
+)
 from ..wavelets.honest import check_leaves, has_unseen, row_leaves
 from ..wavelets.jumps import feature_names
 
@@ -52,12 +61,14 @@ def checked_samples(
     """Samples that can be measured, or a ValueError that says what is wrong with them."""
     if y is None:
         raise ValueError("expected one label a sample, got y = None")
+    if forest is not None:
+        boosted_by(forest)  # TypeError for what is no forest
     check_names(X, feature_names(forest))
     if hasattr(X, "toarray"):
         raise TypeError(f"expected a dense X, got {type(X).__name__}: call X.toarray()")
     refuse_partitioned(X=X, y=y)
     refuse_masked(X=X, y=y)
-    X, y = np.asarray(X), np.asarray(y)
+    X, y = np.asarray(X), np.asarray(class_column(forest, y))
     if y.ndim not in (1, 2):
         raise ValueError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
     if X.ndim != 2:
@@ -80,13 +91,7 @@ def checked_weight(
     n_samples: int,
 ) -> np.ndarray | None:  # (n_samples,) floats
     """Weights that a fit can have had, or a ValueError."""
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight)
-    known = weight.dtype.kind in "fiub" and weight.shape == (n_samples,)
-    if not known or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-        raise ValueError(f"expected sample_weight of shape ({n_samples},), none below 0 and not all 0")
-    return weight.astype(float)
+    return weight_array(sample_weight, n_samples)
 
 
 def checked_seed(
@@ -100,6 +105,25 @@ def checked_seed(
         raise ValueError(f"expected random_state as a whole number of at least 0, {given}") from error
 
 
+def check_confidence(
+    confidence: float,
+) -> None:
+    """ValueError for a confidence that is none, or so near to 1 that its interval has no end."""
+    known = isinstance(confidence, numbers.Real) and not isinstance(confidence, bool)
+    if not (known and 0 < confidence and (1 + confidence) / 2 < 1):
+        raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence!r}")
+
+
+def check_least(
+    name: str,  # of an option
+    value: float | None,
+) -> None:
+    """ValueError for what is neither None nor a finite number of at least 0."""
+    known = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if value is not None and not (known and 0 <= value < np.inf):
+        raise ValueError(f"expected {name} as None or a finite number of at least 0, got {value!r}")
+
+
 OPTIONS = ("confidence", "cutoff", "leaves", "method")
 
 
@@ -110,9 +134,9 @@ def check_options(
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         raise ValueError(f"expected options among {OPTIONS}, got {unknown}")
-    confidence, method = options.get("confidence", 0.95), options.get("method", "consensus")
-    if not isinstance(confidence, (int, float)) or not 0 < confidence < 1:
-        raise ValueError(f"expected confidence strictly between 0 and 1, got {confidence!r}")
+    check_confidence(options.get("confidence", 0.95))
+    check_least("leaves", options.get("leaves"))
+    method = options.get("method", "consensus")
     if method not in ("consensus", *ESTIMATORS):
         raise ValueError(f"expected method in {('consensus', *ESTIMATORS)}, got {method!r}")
 

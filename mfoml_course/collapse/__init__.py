@@ -40,7 +40,7 @@ from mfoml_course.ncc import (
     merge_moments,
     nearest_class_center,
 )
-from ..ncc.moments import as_tensor, class_sums
+from ..ncc.moments import as_tensor, check_count, class_sums
 
 # %% ../../nbs/api/13_collapse.ipynb #a62aa3d7
 def _pack(moments: ClassMoments) -> torch.Tensor:  # (C, d + 2)
@@ -88,6 +88,8 @@ class ClassMeans(Sums):
         **kwargs: object,  # torchmetrics.Metric's own, process_group for one
     ):
         super().__init__(**kwargs)
+        check_count("n_classes", n_classes)
+        check_count("n_features", n_features)
         self.n_classes = n_classes
         self.n_features = n_features
         self.flatten = flatten

@@ -25,7 +25,7 @@ def centred_means(
     means = as_tensor(means, "means").detach()
     if means.ndim != 2:
         raise ValueError(f"expected means of shape (n_classes, d), got {tuple(means.shape)}")
-    means = as_features(means[~means.isnan().any(1)])
+    means = as_features(means[~means.isnan().any(1)], name="means")
     means = means - means[:1]  # the average of equal numbers is rounded, their difference is not
     return means - means.mean(0)
 
@@ -229,10 +229,12 @@ def self_duality_error(
     means: Values,  # (C, d) class means of that layer's INPUT
 ) -> torch.Tensor:  # scalar in [0, 2]; nan where either is zero
     """NC3: |W/|W|_F - M/|M|_F|_F with centred means M (Papyan et al. 2020, Fig. 5, squares it)."""
-    weight = as_features(weight)
+    weight = as_features(weight, name="weight")
     means = as_tensor(means, "means").detach()
     if weight.shape != means.shape:
         shapes = f"{tuple(weight.shape)} and {tuple(means.shape)}"
         raise ValueError(f"expected weight and means of the same shape (n_classes, d), got {shapes}")
     m, weight = centred_means(means), weight[~means.isnan().any(1)]
+    if not len(m):
+        return m.new_tensor(float("nan"))  # no class has a mean
     return (weight / weight.norm() - m / m.norm()).norm()

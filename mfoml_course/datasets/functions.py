@@ -72,6 +72,8 @@ class KnownFunction:
         random_state=None,  # seed or numpy Generator
     ) -> tuple[np.ndarray, np.ndarray]:  # X (n_samples, n_features or n_ambient), y (n_samples,)
         """Uniform points (embedded where there is an embedding) and their values."""
+        if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)):
+            raise TypeError(f"expected n_samples as a whole number, got {n_samples!r}")
         if n_samples < 1:
             raise ValueError(f"expected n_samples >= 1, got {n_samples}")
         U = np.random.default_rng(random_state).random((int(n_samples), self.n_features))

@@ -17,9 +17,10 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from .bags import draw_bags as draw_bags
 from .bags import oob_curve as oob_curve
 from .fitted import FittedForest as FittedForest
-from .fitting import WaveletForest, fit_forest, refuse_complex
+from .fitting import WaveletForest, all_or_nothing, fit_forest, refuse_complex
+from .parameters import check_class_weight, check_labels
 from .partitioned import by_partition, fit_partitions
-from .terms import kept_sum, staged_sums
+from .terms import kept_sum, refuse_times, staged_sums
 from .unseen import of_known, score_unseen
 from ..partitions import is_partitioned, refuse_partitioned
 from ..simplex import encode_labels, simplex_probabilities
@@ -41,16 +42,18 @@ class WaveletForestRegressor(RegressorMixin, WaveletForest):
         sample_weight=None,  # (n_samples,) non-negative
     ):
         """Grows the forest; returns self. Raises ValueError for NaN, wrong shapes and parameters."""
-        if is_partitioned(X):
-            return fit_partitions(self, X, y, sample_weight)
-        refuse_masked(X=X, y=y, sample_weight=sample_weight)
-        refuse_complex(y)
-        X, y = validate_data(self, X, y, multi_output=True, ensure_all_finite="allow-nan")
-        self._one_dimensional = y.ndim == 1
-        Y = label_array(self, y, len(X))
-        fit_forest(self, X, Y, None, sample_weight)
-        if self.oob_score:
-            self.oob_prediction_ = self._answer(score_unseen(self, X, y))
+        with all_or_nothing(self):
+            if is_partitioned(X):
+                return fit_partitions(self, X, y, sample_weight)
+            refuse_masked(X=X, y=y, sample_weight=sample_weight)
+            refuse_complex(y)
+            X, y = validate_data(self, X, y, multi_output=True, ensure_all_finite="allow-nan")
+            refuse_times(X)
+            self._one_dimensional = y.ndim == 1
+            Y = label_array(self, y, len(X))
+            fit_forest(self, X, Y, None, sample_weight)
+            if self.oob_score:
+                self.oob_prediction_ = self._answer(score_unseen(self, X, y))
         return self
 
     @by_partition
@@ -89,6 +92,8 @@ class ClassForest(WaveletForest):
         max_leaf_nodes=None,
         bootstrap=False,
         n_terms=None,
+        criterion="gini",  # what cuts are chosen by, and nothing else
+        warm_start=False,
         oob_score=False,
         class_weight=None,  # a weight a class: a dict, or "balanced" for the same weight of all in all
         engine="auto",
@@ -111,6 +116,8 @@ class ClassForest(WaveletForest):
             max_leaf_nodes=max_leaf_nodes,
             bootstrap=bootstrap,
             n_terms=n_terms,
+            criterion=criterion,
+            warm_start=warm_start,
             oob_score=oob_score,
             engine=engine,
             max_bins=max_bins,
@@ -119,12 +126,6 @@ class ClassForest(WaveletForest):
             n_jobs=n_jobs,
         )
         self.class_weight = class_weight
-
-    def _weights(self, y, sample_weight, X):
-        if self.class_weight is None:
-            return sample_weight
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        return weight * compute_sample_weight(self.class_weight, y)
 
 # %% ../../nbs/api/08_forest.ipynb #c1a55003
 class ClassAnswers:
@@ -181,23 +182,29 @@ class WaveletForestClassifier(ClassAnswers, ClassifierMixin, ClassForest):
         sample_weight=None,  # (n_samples,) non-negative
     ):
         """Grows the forest; returns self. Raises ValueError for one class, NaN, wrong shapes, parameters."""
-        if is_partitioned(X):
-            return fit_partitions(self, X, y, sample_weight)
-        refuse_masked(X=X, y=y, sample_weight=sample_weight)
-        refuse_complex(y)
-        shape = np.asarray(y).shape
-        if len(shape) == 2 and shape[1] > 1:
-            words = "fit one forest an output, as sklearn.multioutput.MultiOutputClassifier does"
-            raise ValueError(f"expected one label a sample, y of shape (n_samples,), got {shape}: {words}")
-        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan")
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            given = f"got one class: {self.classes_.tolist()}"
-            raise ValueError(f"expected labels of at least two classes, {given}")
-        self.n_classes_ = len(self.classes_)
-        sample_weight = self._weights(y, sample_weight, X)
-        fit_forest(self, X, encode_labels(y, self.classes_), codes, sample_weight)
-        if self.oob_score:
-            self.oob_decision_function_ = of_known(simplex_probabilities, score_unseen(self, X, y))
+        with all_or_nothing(self):
+            if is_partitioned(X):
+                return fit_partitions(self, X, y, sample_weight)
+            refuse_masked(X=X, y=y, sample_weight=sample_weight)
+            refuse_complex(y)
+            check_labels(y)
+            X, y = validate_data(self, X, y, ensure_all_finite="allow-nan")
+            refuse_times(X)
+            check_classification_targets(y)
+            self.classes_, codes = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                given = f"got one class: {self.classes_.tolist()}"
+                raise ValueError(f"expected labels of at least two classes, {given}")
+            self.n_classes_ = len(self.classes_)
+            sample_weight = self._weights(y, sample_weight, X)
+            fit_forest(self, X, encode_labels(y, self.classes_), codes, sample_weight)
+            if self.oob_score:
+                self.oob_decision_function_ = of_known(simplex_probabilities, score_unseen(self, X, y))
         return self
+
+    def _weights(self, y, sample_weight, X):
+        check_class_weight(self.class_weight)
+        if self.class_weight is None:
+            return sample_weight
+        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        return weight * compute_sample_weight(self.class_weight, y)

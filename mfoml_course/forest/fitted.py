@@ -16,7 +16,7 @@ from ..besov.samples import check_enough
 from .binned import tree_leaves
 from .partitioned import by_partition, interval_of_partitions
 from .terms import reads_missing, refuse_missing, staged_sums
-from ..importance import wavelet_importance
+from ..importance import importance_shares
 from ..partitions import is_partitioned, refuse_partitioned
 from ..trees.nodes import TreeNodes, check_features, refuse_masked
 from ..wavelets import m_term_curve
@@ -79,8 +79,7 @@ class FittedForest(Located):
     def feature_importances_(self):
         """(n_features,) wavelet importance S_i^tau, divided by its sum (zeros if there are no wavelets)."""
         check_is_fitted(self)
-        importance = wavelet_importance(self.wavelets_, tau=self.tau)
-        return importance / importance.sum() if importance.any() else importance
+        return importance_shares(self.wavelets_, tau=self.tau)
 
     def smoothness_index(
         self,

@@ -16,6 +16,7 @@ import numpy as np
 from ..besov.unexplained import unexplained_by, unexplained_fraction
 from .bags import oob_curve
 from .binned import check_at_least, count_leaf
+from .parameters import check_fixed, random_numbers
 from .terms import check_n_terms, keep_terms
 from ..growing import GrowingLabels, check_bins, grow_tree, grown_tree_nodes
 from ..growing.engines import has_numba
@@ -50,6 +51,7 @@ def _check_allowed(
     """ValueError, by name, for what a forest on dask arrays does not offer; ImportError without numba."""
     check_at_least("n_estimators", forest.n_estimators, 1)
     check_bins(forest.max_bins)
+    check_fixed(forest)
     check_n_terms(forest.n_terms)
     for name, allowed in ALLOWED.items():
         given = getattr(forest, name, allowed[0])
@@ -64,11 +66,9 @@ def _check_allowed(
 # %% ../../nbs/api/08_forest/partitioned.ipynb #d15a9361
 def _grown(forest, X, y, by_class: bool) -> Grown:
     """The forest's trees, grown where the rows lie."""
-    from sklearn.utils import check_random_state
-
     check_at_least("max_depth", forest.max_depth, 1)
     n_samples = partitions_of(X, y).n_samples
-    rng = check_random_state(forest.random_state)
+    rng = random_numbers(forest.random_state)
     seeds = rng.randint(np.iinfo(np.int32).max, size=(2, forest.n_estimators)).T
     share = bag_share(forest.max_samples, n_samples)
     limits = dict(max_depth=forest.max_depth, max_bins=forest.max_bins)
@@ -102,6 +102,17 @@ def _oob_errors(forest, X, y) -> np.ndarray:  # (n_wavelets + 1,)
     return errors / n_rows
 
 
+def _label_column(y, by_class: bool):
+    """Labels that a forest can be grown on; TypeError and ValueError for others."""
+    if not is_partitioned(y):
+        raise TypeError(f"expected y as a dask array, as X is, got {type(y).__name__}")
+    if not by_class and y.dtype.kind not in "fiubO":
+        raise ValueError(f"expected numbers as labels y, got an array of type {y.dtype}")
+    if by_class and y.ndim != 1 and y.shape[1:] != (1,):
+        raise ValueError(f"expected one label a sample, y of shape (n_samples,), got {y.shape}")
+    return y[:, 0] if by_class and y.ndim == 2 else y
+
+
 def fit_partitions(
     forest,  # of wavelets, its parameters checked
     X,  # dask array (n_samples, n_features)
@@ -111,10 +122,12 @@ def fit_partitions(
     """Fits a forest where its rows lie; errors by name for what cannot be had there."""
     _check_allowed(forest, sample_weight)
     by_class = hasattr(forest, "predict_proba")
+    y = _label_column(y, by_class)
     grown = _grown(forest, X, y, by_class)
     for name in ("estimators_", "feature_names_in_", "oob_errors_"):
         vars(forest).pop(name, None)  # of an earlier fit
     forest.n_features_in_, forest.engine_ = X.shape[1], "hist"
+    forest._pieces = forest.order, forest.measure
     forest.nodes_, forest.estimators_samples_ = grown.nodes, grown.bags
     forest.partition_limits_, forest.tree_seeds_ = grown.limits, grown.seeds[:, 0]
     if by_class:

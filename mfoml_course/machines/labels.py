@@ -86,8 +86,12 @@ def number_units(
     ranges: list[tuple],  # of `range_of`, a partition
     n_samples: int,
 ) -> LabelUnits:  # without mean and root
-    """The middle of the numbers, and whether they are only two."""
+    """The middle of the numbers, and whether they are only two; ValueError where their sum overflows."""
     low, high = np.min([r[0] for r in ranges], axis=0), np.max([r[1] for r in ranges], axis=0)
+    largest = float(np.abs([low, high]).max())
+    if not largest <= np.finfo(float).max / (2 * n_samples):
+        words = f"whose sum is finite, got numbers up to {largest:.2g}: take a larger unit"
+        raise ValueError(f"expected labels y {words}")
     values = np.unique(np.concatenate([r[2] for r in ranges]), axis=0)
     n_values = min(len(values), 3)
     radius = float(np.linalg.norm(values[1] - values[0]) / 2) if n_values == 2 else np.nan

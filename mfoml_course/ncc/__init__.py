@@ -31,6 +31,7 @@ from mfoml_course.activations import (
 from ..activations.layers import watch_layers
 from ..activations.logits import Which
 from mfoml_course.ncc.moments import (
+    LARGEST,
     ClassMoments,
     Values,
     as_features,
@@ -68,7 +69,10 @@ def check_means(
     if means.ndim != 2 or means.shape[1] != features.shape[1]:
         expected = f"(n_classes, {features.shape[1]}), the features' width"
         raise ValueError(f"expected means of shape {expected}, got {tuple(means.shape)}")
-    return means.to(features)
+    means = means.to(features)
+    if means.dtype == torch.float64 and means.numel() and means.nan_to_num().abs().max() > LARGEST:
+        raise ValueError(f"means hold numbers beyond {LARGEST:.0e}, whose squares are no numbers: scale them")
+    return means
 
 
 def nearest_class_center(

@@ -91,6 +91,12 @@ def partitions_of(
     return Partitions(_tasks(X), _tasks(y), first, X.shape[1], X.dtype, y.dtype, y.shape[1:])
 
 # %% ../../nbs/api/01_partitions.ipynb #72eec5a4
+def _refuse_masked(part, name: str) -> None:
+    """ValueError for masked values, which numpy reads as if no mask were there."""
+    if np.ma.is_masked(part):
+        raise ValueError(f"{name} holds masked values: drop or impute them first")
+
+
 def checked_part(
     part,  # what a task made
     number: int,  # of the partition
@@ -98,7 +104,8 @@ def checked_part(
     dtype: np.dtype,  # that was promised
     n_rows: int,  # that were promised
 ) -> np.ndarray:  # (n_rows, n_features)
-    """A partition of X; ValueError by its number where it is of other shape or type."""
+    """A partition of X; ValueError by its number where it is of other shape or type, or masked."""
+    _refuse_masked(part, f"partition {number} of X")
     part = np.asarray(part)
     if part.dtype != dtype:
         raise ValueError(f"expected partition {number} of X as {dtype}, as the array says, got {part.dtype}")
@@ -114,7 +121,8 @@ def checked_labels(
     dtype: np.dtype,  # that was promised
     shape: tuple,  # that was promised
 ) -> np.ndarray:
-    """A partition of y; ValueError by its number where it is of other shape or type."""
+    """A partition of y; ValueError by its number where it is of other shape or type, or masked."""
+    _refuse_masked(part, f"partition {number} of y")
     part = np.asarray(part)
     kind = part.dtype.kind
     if kind != dtype.kind and not (kind in "US" and dtype.kind in "USO"):

@@ -103,6 +103,7 @@ def side_by_side(
     if client is None:
         from sklearn.utils.parallel import Parallel, delayed
 
+        n_jobs = n_jobs if n_jobs is None else min(int(n_jobs), max(len(arguments), 1))
         run = Parallel(n_jobs=n_jobs, prefer="threads")
         return run(delayed(work)(*given) for given in arguments)
     import dask

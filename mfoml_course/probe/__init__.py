@@ -188,17 +188,22 @@ class SparsityProbe(Shown):
             self.smoothness_ = _table(rows, loaders, names)
         return self
 
-
+# %% ../../nbs/api/20_probe.ipynb #a24c8002
 def _check_probe(probe: SparsityProbe) -> None:
     """ValueError, by name, for settings that no layer could meet."""
     check_alpha(probe.alpha)
     for name in ("n_components", "max_features", "subsample"):
         value = getattr(probe, name)
-        if value is not None and not (isinstance(value, (int, np.integer)) and value >= 1):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= 1):
             raise ValueError(f"expected {name} as None or an integer of at least 1, got {value!r}")
     if probe.n_components is not None and probe.max_features is not None:
         raise ValueError("expected n_components or max_features, got both: the first is for every layer")
     if probe.width is not None and not probe.width > 0:
         raise ValueError(f"expected width above 0, got {probe.width}")
+    seed = probe.random_state
+    if not (seed is None or isinstance(seed, np.random.RandomState)):
+        if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32):
+            raise ValueError(f"expected random_state as an integer from 0 to 2^32 - 1, got {seed!r}")
     if not (probe.rotate is None or isinstance(probe.rotate, (int, np.integer)) and probe.rotate >= 0):
         raise ValueError(f"expected rotate as None, True or a seed of at least 0, got {probe.rotate!r}")

@@ -61,7 +61,10 @@ def layer_row(
     view = viewed_rows(features, order, **seen, file=file)
     labels = labels[order[: len(view)]]
     asked = {key: getattr(probe, key) for key in (*READ_BY, "n_jobs", "random_state")}
-    row = {"layer": name, **smoothness_row(Asked(**asked), view, labels)}
+    try:
+        row = {"layer": name, **smoothness_row(Asked(**asked), view, labels)}
+    except ValueError as error:
+        raise ValueError(f"layer {name!r}: {error}") from error
     if probe.baselines:
         row |= layer_baselines(view, labels, random_state=probe.random_state)
     row["view"] = view_name(n_components, rotation)

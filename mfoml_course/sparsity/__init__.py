@@ -160,12 +160,12 @@ def _nodes_of(
 
 def _is_number(value) -> bool:
     """Whether a parameter is a real number."""
-    return isinstance(value, (int, float, np.number))
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _check_smoothness(alpha: float, order: int, p: float):
     """ValueError for parameters that define no Besov seminorm."""
-    if order not in (1, 2):
+    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order not in (1, 2):
         raise ValueError(f"expected order 1 (constants) or 2 (affine functions), got {order!r}")
     if not _is_number(alpha) or not 0 < alpha < order:
         given = f"expected 0 < alpha < order = {order}, got alpha = {alpha!r}"

@@ -173,7 +173,18 @@ def _kind(estimator) -> str:
             return kind
         if base.__name__ == "WaveletForest":  # keeps its TreeNodes itself, in nodes_
             return "ours"
-    raise TypeError(f"expected {SUPPORTED}; got {type(estimator).__name__}")
+    raise TypeError(f"expected {SUPPORTED}; got {type(estimator).__name__}{_remedy(estimator)}")
+
+
+def _remedy(estimator) -> str:
+    """How to get at the forest that is inside; empty where there is none."""
+    if hasattr(estimator, "steps"):
+        return ": take pipeline[-1], its X is pipeline[:-1].transform(X)"
+    if type(estimator).__name__.endswith("SearchCV"):
+        return ": take search.best_estimator_"
+    if isinstance(estimator, type):
+        return f" {estimator.__name__}: make one and fit it"
+    return ": one forest at a time" if isinstance(estimator, list | tuple) else ""
 
 
 def _is_fitted(estimator, kind: str) -> bool:

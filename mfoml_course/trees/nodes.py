@@ -115,8 +115,16 @@ def check_names(
 def refuse_masked(
     **given,  # by name: arrays, or None
 ) -> None:
-    """ValueError for masked values, which numpy and scikit-learn read as if no mask were there."""
+    """Errors for masked values, which numpy reads as if no mask were there, and for what it cannot read."""
     for name, values in given.items():
+        if name != "X" and hasattr(values, "toarray"):
+            raise TypeError(f"expected a dense {name}, got {type(values).__name__}: call {name}.toarray()")
+        if str(getattr(values, "dtype", "")) == "torch.bfloat16":
+            raise TypeError(
+                f"expected {name} as numbers that numpy has, got torch.bfloat16: call {name}.float()"
+            )
+        if getattr(values, "is_meta", False):
+            raise TypeError(f"expected {name} as numbers, got a tensor on the meta device, which holds none")
         if np.ma.is_masked(values):
             raise ValueError(f"{name} holds masked values: drop or impute them first")
 

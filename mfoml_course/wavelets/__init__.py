@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['truncated_values', 'values_at_leaves', 'm_term_sum', 'root_terms', 'm_term_curve', 'AffineTerms', 'HonestTerms',
-           'Wavelets', 'forest_wavelets', 'label_array', 'rank_wavelets', 'tree_bags', 'wavelet_norms']
+           'Wavelets', 'check_order', 'class_column', 'forest_wavelets', 'label_array', 'rank_wavelets', 'tree_bags',
+           'wavelet_norms', 'weight_array']
 
 # %% ../../nbs/api/03_wavelets.ipynb #a994a735
 import numpy as np
@@ -13,7 +14,14 @@ from ..partitions import is_partitioned, map_over, partitions_of, sum_over
 from ..trees import boosted_by, forest_nodes, is_vote
 from ..trees.local import local_model
 from ..trees.nodes import TreeNodes, check_features, sum_from_root
-from .affine import AffineTerms, label_array, tree_bags
+from mfoml_course.wavelets.affine import (
+    AffineTerms,
+    class_column,
+    label_array,
+    tree_bags,
+    weight_array,
+)
+from .affine import check_order as check_order
 from .curves import error_curve
 from .honest import HonestTerms, row_leaves
 from mfoml_course.wavelets.jumps import (
@@ -31,11 +39,14 @@ _all_ = [
     "AffineTerms",
     "HonestTerms",
     "Wavelets",
+    "check_order",
+    "class_column",
     "forest_wavelets",
     "label_array",
     "rank_wavelets",
     "tree_bags",
     "wavelet_norms",
+    "weight_array",
 ]
 
 # %% ../../nbs/api/03_wavelets.ipynb #2653b32a
@@ -165,9 +176,7 @@ def _mean_one(sample_weight: np.ndarray | None, n_samples: int) -> np.ndarray:
     """Weights of mean 1, (n_samples,), or a ValueError."""
     if sample_weight is None:
         return np.ones(n_samples)
-    weight = np.asarray(sample_weight, dtype=float)
-    if weight.shape != (n_samples,) or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-        raise ValueError(f"expected sample_weight of shape ({n_samples},), none below 0 and not all 0")
+    weight = weight_array(sample_weight, n_samples)
     return weight / weight.mean()
 
 
@@ -187,6 +196,7 @@ def m_term_curve(
     if is_partitioned(X) or is_partitioned(y):
         return _curve_of_parts(wavelets, forest, X, y, sample_weight)
     nodes, forest = _own_nodes(wavelets, forest), local_model(forest)
+    y = class_column(forest, y)
     X = check_features(X, wavelets.n_features, wavelets.feature_names, missing=wavelets.affine is None)
     Y = _targets(wavelets, forest, y, len(X))
     roots = root_terms(wavelets, X, np.broadcast_to(wavelets.tree_weight, (len(X), wavelets.n_trees)))

@@ -154,7 +154,8 @@ def _check_labels(nodes: TreeNodes, leaf: np.ndarray, Y: np.ndarray, weight: np.
     off = np.abs(means - nodes.value[is_leaf][total > 0]).max()
     deviation = max(_farthest(Y, Y.mean(axis=0)), _farthest(nodes.value, nodes.value[0]))
     if off > OWN * deviation + ROUNDED * max(Y.max(), -Y.min()):
-        raise ValueError("expected the forest's own labels y, got others: its leaves hold other means")
+        words = "its leaves hold other means, as those of monotonic_cst do"
+        raise ValueError(f"expected the forest's own labels y, got others: {words}")
 
 
 def _farthest(values: np.ndarray, middle: np.ndarray) -> float:  # (n, n_outputs), (n_outputs,)

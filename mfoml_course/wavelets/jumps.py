@@ -17,7 +17,14 @@ import numpy as np
 from ..partitions import is_partitioned
 from ..trees import forest_terms
 from ..trees.nodes import TreeNodes, check_features, log_volume, sum_from_root
-from .affine import AffineTerms, affine_wavelets, exceeds_rounding, join_trees
+from mfoml_course.wavelets.affine import (
+    AffineTerms,
+    affine_wavelets,
+    check_order,
+    exceeds_rounding,
+    join_trees,
+)
+from .affine import weight_array
 from .honest import HonestTerms, check_own, has_unseen, honest_terms
 from .paths import AffinePaths
 from .parts import box_of, terms_of_parts
@@ -193,8 +200,7 @@ def forest_wavelets(
     sample_weight: np.ndarray | None = None,  # (n_samples,) the weights of its fit
 ) -> Wavelets:
     """The geometric wavelets of a forest; raises ValueError or TypeError for what it cannot read."""
-    if order not in (1, 2):
-        raise ValueError(f"expected order 1 or 2, got {order!r}")
+    check_order(order)
     nodes, offset = forest_terms(forest)
     names, honest = feature_names(forest), None
     if is_partitioned(X) or is_partitioned(y):
@@ -202,6 +208,7 @@ def forest_wavelets(
         X, y = box_of(X, y, nodes[0].n_features), None
     elif X is not None:
         X = check_features(X, nodes[0].n_features, names, missing=order == 1 and measure == "samples")
+        sample_weight = weight_array(sample_weight, len(X))
     wavelets = _node_wavelets(nodes, offset, _log_measures(nodes, X, measure))
     wavelets = replace(wavelets, feature_names=names, honest=honest)
     if order == 2:
