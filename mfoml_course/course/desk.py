@@ -7,6 +7,7 @@ __all__ = ['ON_A_DESK', 'course_files', 'lay_copy', 'command_start']
 
 # %% ../../nbs/api/40_course/desk.ipynb #807e8840
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -61,10 +62,10 @@ def command_start(folder: Path, update: bool, port: int, no_browser: bool, no_la
     from mfoml_course.course.laboratory import require_port
 
     if not no_lab:
-        require_port(port, f"start {folder}")
+        require_port(port, f"start {quote(str(folder))}")
     laid = laid_files(folder)
     if update and laid is None:
-        raise CourseError(f"{folder} is no copy of the course: lay one with mfoml start {folder}")
+        raise CourseError(f"{folder} is no copy of the course: lay one with mfoml start {quote(str(folder))}")
     if update or not laid or not all(laid.values()):  # the last: one that was stopped half-way
         click.echo("\n".join(told_lines(lay_copy(find_course() / "nbs", folder))))
     click.echo(f"your copy: {folder}")

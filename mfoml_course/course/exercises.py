@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import platformdirs
+from filelock import FileLock
 
 import mfoml_course
 from .answers import Local
@@ -125,12 +126,17 @@ def _keep_progress(
     is_test = "IN_TEST" in os.environ or "PYTEST_CURRENT_TEST" in os.environ
     if is_test and not os.environ.get("MFOML_PROGRESS"):
         return
+    file = progress_file()
+    if file.is_dir():
+        return
     try:
-        kept = _readable_progress()
-        if name not in kept:
-            when = datetime.now().isoformat(timespec="seconds")
-            write_whole(progress_file(), json.dumps({**kept, name: when}, indent=1) + "\n")
-    except OSError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock"), timeout=5):  # two notebooks may be open
+            kept = _readable_progress()
+            if name not in kept:
+                when = datetime.now().isoformat(timespec="seconds")
+                write_whole(file, json.dumps({**kept, name: when}, indent=1) + "\n")
+    except (OSError, NotImplementedError):  # a folder that may only be read, or that knows no locks
         return
 
 
