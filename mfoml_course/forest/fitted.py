@@ -102,7 +102,7 @@ class FittedForest(Located):
         """The index with its interval and verdict, by the samples that each tree has not seen."""
         check_is_fitted(self)
         if is_partitioned(X):
-            return interval_of_partitions(self, X, **options)
+            return interval_of_partitions(self, X, y, **options)
         sample_weight = self._weights(y, sample_weight, X)
         return smoothness_interval(self, X, y, sample_weight=sample_weight, **options)
 

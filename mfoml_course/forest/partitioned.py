@@ -164,15 +164,31 @@ def by_partition(
     return either
 
 # %% ../../nbs/api/08_forest/partitioned.ipynb #ce11a003
+def _is_own(
+    y,  # labels
+    units,  # what the labels of the fit became
+) -> bool:
+    """Whether labels have the mean of those of the fit, or are classes of theirs."""
+    if units.n_classes:
+        return bool(np.isin(np.asarray(y), units.classes).all())
+    mean = np.asarray(y.mean(axis=0)).reshape(-1)
+    return mean.shape == units.mean.shape and np.allclose(
+        mean, units.mean, rtol=1e-9, atol=1e-9 * units.reach
+    )
+
+
 def interval_of_partitions(
     forest,  # fitted on dask arrays
     X,  # the dask array that it was fitted on
+    y=None,  # its labels, which are compared in their mean only
     **options,  # of smoothness_index: confidence, method, ...
 ):
-    """The index with its interval, from the honest terms of the fit; ValueError for another table."""
+    """The index with its interval, from the honest terms of the fit; ValueError for others than its samples."""
     bags = getattr(forest, "estimators_samples_", None)
     if getattr(bags, "n_samples", None) != partitions_of(X).n_samples:
         raise ValueError(f"expected the dask array that the forest was fitted on, got one of shape {X.shape}")
+    if y is not None and partitions_of(X, y) and not _is_own(y, forest.partition_limits_.units):
+        raise ValueError("expected the forest's own labels y, got others: their mean or classes differ")
     return forest.smoothness_index(**options)
 
 # %% ../../nbs/api/08_forest/partitioned.ipynb #36088f45
