@@ -183,7 +183,7 @@ def interval_of_partitions(
     y=None,  # its labels, which are compared in their mean only
     **options,  # of smoothness_index: confidence, method, ...
 ):
-    """The index with its interval, from the honest terms of the fit; ValueError for others than its samples."""
+    """The index with its interval, from the honest terms of the fit; ValueError for other samples."""
     bags = getattr(forest, "estimators_samples_", None)
     if getattr(bags, "n_samples", None) != partitions_of(X).n_samples:
         raise ValueError(f"expected the dask array that the forest was fitted on, got one of shape {X.shape}")
