@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from campaign import row, write_rows
-from kills import PATIENCE, differing, finished, in_place, killed, prepared, started, subjects
+from kills import PATIENCE, contents, differences, differing, finished, in_place, killed, prepared
+from kills import started, subjects
 
 SHARES = 0.4, 0.75  # of a run's size, that a disk has
 PAGE = 4096  # bytes that a file system gives out
@@ -34,7 +35,7 @@ time.time = lambda: real() + draws.uniform(-3e8, 1e9)
 
 def size_of(place):
     """Bytes that a file system needs for what lies below a folder."""
-    return sum(-(-path.stat().st_size // PAGE) * PAGE + PAGE for path in place.rglob("*"))
+    return sum(-(-path.stat().st_size // PAGE) * PAGE for path in place.rglob("*") if path.is_file())
 
 
 @contextmanager
@@ -48,18 +49,21 @@ def small_disk(place, size):
 
 
 def on_a_disk(command, place, whole, seconds):
-    """Refused without a traceback while the disk is full, whole when there is room."""
-    wrong, size = [], size_of(whole)
+    """Refused without a traceback where the disk is full on the way, whole when there is room."""
+    wrong, n_full, size = [], 0, size_of(whole)
     for share in SHARES:
         words = in_place(command, place)
         with small_disk(place, int(share * size)) as enlarge:
             process = started(words)
             said = process.communicate(timeout=PATIENCE)[0]
-            if process.returncode == 0 or "Traceback" in said:
-                wrong.append(f"{share} of {size}: exit {process.returncode}, {said[-300:]}")
+            n_full += process.returncode != 0
+            if process.returncode == 0:
+                wrong += differences(contents(whole), contents(place))
+            elif "Traceback" in said:
+                wrong.append(f"{share} of {size}: {said[-300:]}")
             enlarge(8 * size)
             wrong += differing(words, place, whole)
-    return wrong, len(SHARES)
+    return wrong, n_full
 
 
 def with_a_home(command, place, whole, seconds):

@@ -154,7 +154,7 @@ def _check_labels(nodes: TreeNodes, leaf: np.ndarray, Y: np.ndarray, weight: np.
     off = np.abs(means - nodes.value[is_leaf][total > 0]).max()
     deviation = max(_farthest(Y, Y.mean(axis=0)), _farthest(nodes.value, nodes.value[0]))
     if off > OWN * deviation + ROUNDED * max(Y.max(), -Y.min()):
-        words = "its leaves hold other means, as those of monotonic_cst do"
+        words = "its leaves hold other means (weights of the fit and monotonic_cst change them too)"
         raise ValueError(f"expected the forest's own labels y, got others: {words}")
 
 
