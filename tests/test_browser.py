@@ -254,10 +254,10 @@ def lab_folders(place):
 
 
 def copied_course(place):
-    """The workshop, its settings and start page, in a folder of their own."""
+    """The workshop, its settings, start page and tables, in a folder of their own."""
     shutil.copytree(ROOT / "nbs" / "workshop", place / "nbs" / "workshop")
-    for name in ("settings.ini", "nbs/index.ipynb"):
-        shutil.copy(ROOT / name, place / name)
+    for path in (ROOT / "settings.ini", ROOT / "nbs" / "index.ipynb", *(ROOT / "nbs").glob("*.yml")):
+        shutil.copy(path, place / path.relative_to(ROOT))
     return place
 
 
