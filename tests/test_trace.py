@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mfoml_course.course.desk import course_files
+
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = yaml.safe_load((ROOT / "nbs" / "trace.yml").read_text(encoding="utf-8"))
 KEYS = {"part", "holds", "cell", "function", "test", "why"}
@@ -119,3 +121,9 @@ def test_the_lecture_is_there_as_a_whole():
     parts = [row["part"] for row in ROWS]
     assert len(parts) >= 57 and len(set(parts)) == len(parts)
     assert sum("why" in row for row in ROWS) <= 12
+
+
+def test_a_students_copy_holds_the_lists_that_its_notebooks_read():
+    text = (ROOT / "nbs" / "workshop" / "15_references.ipynb").read_text(encoding="utf-8")
+    read = set(re.findall(r'entries\(\\"([\w.]+)', text))
+    assert len(read) == 3 and read <= set(course_files(ROOT / "nbs"))
